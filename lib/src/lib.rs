@@ -1,0 +1,9 @@
+//! rbuild: parses Containerfiles and builds OCI images in userspace, with no daemon and no privileges.
+
+pub mod containerfile;
+mod digest;
+pub mod event;
+pub mod tree;
+
+pub use digest::{Digest, Hasher, ParseDigestError};
+pub use event::Event;
