@@ -3,7 +3,11 @@
 pub mod containerfile;
 mod digest;
 pub mod event;
+mod locator;
+pub mod registry;
 pub mod tree;
 
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use event::Event;
+pub use locator::{Locator, ParseLocatorError, Place};
+pub use registry::Reference;

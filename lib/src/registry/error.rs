@@ -1,0 +1,203 @@
+//! What can go wrong with a registry. Every error says where it happened: host and repository.
+
+use std::{fmt, io, time::Duration};
+
+use crate::{Digest, registry::Reference};
+
+/// An operation on a registry failed.
+///
+/// Prints as `PLACE: CAUSE`, where the place is `HOST/REPOSITORY[:TAG][@DIGEST]`.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {cause}")]
+pub struct Error {
+    place: String,
+    #[source]
+    cause: Cause,
+}
+
+/// Why an operation on a registry failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The registry has no such tag, manifest, blob or repository (404).
+    #[error("no such {0}")]
+    NotFound(Kind),
+    /// The image exists, but not for the platform wanted.
+    #[error("no image for {wanted}; there are: {available}")]
+    NoSuchPlatform {
+        /// `linux/arm64/v8`
+        wanted: String,
+        /// The same form, joined by commas.
+        available: String,
+    },
+    /// The registry wants a login and there is none, or does not take the one there is (401).
+    #[error("the registry refuses access: {tried}{}", Said(.message))]
+    Unauthorized {
+        /// Which credentials were used, or where none were found.
+        tried: String,
+        /// The registry's own words.
+        message: String,
+    },
+    /// Logged in or anonymous, this is not allowed (403).
+    #[error("the registry denies this: {tried}{}", Said(.message))]
+    Denied {
+        /// Which credentials were used, or where none were found.
+        tried: String,
+        /// The registry's own words.
+        message: String,
+    },
+    /// The token server of the registry did not give a token.
+    #[error("login at {realm} failed: {tried}{}", Said(.message))]
+    Login {
+        /// Address of the token server.
+        realm: String,
+        /// Which credentials were used, or where none were found.
+        tried: String,
+        /// The server's own words.
+        message: String,
+    },
+    /// No connection, or it broke and retrying did not help.
+    #[error("cannot reach {host}: {reason}")]
+    Connection {
+        /// The host that does not answer: the registry, its token server or its storage.
+        host: String,
+        /// The innermost reason: `Connection refused (os error 111)`.
+        reason: String,
+        /// The client's own error.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The connection was made, but a transfer ended early or stalled, and retrying did not help.
+    #[error("the transfer of {digest} broke off after {received} of {size} bytes: {reason}")]
+    Broken {
+        /// The blob.
+        digest: Digest,
+        /// Bytes received in all.
+        received: u64,
+        /// Bytes expected.
+        size: u64,
+        /// What happened last.
+        reason: String,
+    },
+    /// The registry asks to wait for longer than is sensible (429 or 503 with Retry-After).
+    #[error("the registry is too busy, and asks to come back in {} s", .0.as_secs())]
+    Busy(Duration),
+    /// Any other answer that is not success.
+    #[error("the registry answers {status}{}", Said(.message))]
+    Status {
+        /// The HTTP status with its name.
+        status: reqwest::StatusCode,
+        /// The registry's own words.
+        message: String,
+    },
+    /// What came is not what the digest names.
+    #[error("wrong content: expected {expected}, got {actual}")]
+    WrongDigest {
+        /// The digest asked for.
+        expected: Digest,
+        /// The digest of what came.
+        actual: Digest,
+    },
+    /// What came is longer or shorter than its descriptor says.
+    #[error("wrong size of {digest}: expected {expected} bytes, the registry has {actual}")]
+    WrongSize {
+        /// The blob.
+        digest: Digest,
+        /// By the descriptor.
+        expected: u64,
+        /// By the registry, or as many as came before the transfer was ended.
+        actual: u64,
+    },
+    /// The answer breaks the protocol.
+    #[error("the registry's answer makes no sense: {0}")]
+    Protocol(String),
+    /// A manifest in a format that is not supported.
+    #[error("manifests of type {0} are not supported")]
+    Unsupported(String),
+    /// Configuration forbids this registry.
+    #[error("registries.conf blocks this registry")]
+    Blocked,
+    /// The certificates or keys for this host cannot be used.
+    #[error("cannot set up TLS: {0}")]
+    Tls(String),
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What was pulled could not be written.
+    #[error("cannot write what was pulled")]
+    Write(#[source] io::Error),
+    /// What is to be pushed could not be read.
+    #[error("cannot read {digest} to push it")]
+    Source {
+        /// The blob.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Kinds of things in a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A tag or manifest.
+    Image,
+    /// A blob.
+    Blob,
+    /// A repository.
+    Repository,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Image => "image in the registry",
+            Self::Blob => "blob in the registry",
+            Self::Repository => "repository in the registry",
+        })
+    }
+}
+
+/// The registry's own words in brackets, if it had any.
+struct Said<'a>(&'a str);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", self.0)
+        }
+    }
+}
+
+impl Error {
+    pub(super) fn new(place: &Reference, cause: Cause) -> Self {
+        Self {
+            place: place.to_string(),
+            cause,
+        }
+    }
+
+    /// Where: `HOST/REPOSITORY[:TAG][@DIGEST]`.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Why.
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// Whether the registry answered, and does not have it.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.cause, Cause::NotFound(_))
+    }
+}
