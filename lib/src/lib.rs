@@ -3,6 +3,7 @@
 pub mod containerfile;
 mod digest;
 pub mod event;
+pub mod exec;
 mod locator;
 pub mod registry;
 pub mod tree;

@@ -1,0 +1,20 @@
+//! Runs the process of a `RUN` in a root file system made of layers.
+//!
+//! Two views make a container: a *root view* (what `/` is) and an *identity view* (who owns what, who am I). This
+//! room gives both by the kernel: an overlay in a mount namespace, and the ids of real root or of a user namespace
+//! with a range of subordinate ids. [`Engine::probe`] tries what this machine allows.
+//!
+//! - `engine`: [`Engine`], what the rest of the crate holds
+//! - `spec`: [`RunSpec`], what to run, and [`Outcome`], how it ended
+//! - `cancel`: [`Cancel`], ends runs from other threads
+//! - `error`: [`Error`], and [`Missing`]: why this machine cannot run anything, and what to do about it
+
+mod cancel;
+mod engine;
+mod error;
+mod spec;
+
+pub use cancel::Cancel;
+pub use engine::{Engine, ProbeConfig, Whiteouts};
+pub use error::{Error, Missing};
+pub use spec::{Mount, MountKind, Network, Outcome, RunSpec, User};
