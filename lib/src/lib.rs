@@ -6,6 +6,7 @@ pub mod event;
 pub mod exec;
 mod locator;
 pub mod registry;
+pub mod image;
 pub mod tree;
 
 pub use digest::{Digest, Hasher, ParseDigestError};
