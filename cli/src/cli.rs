@@ -1,0 +1,249 @@
+//! The commands and their flags.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::options::{Arg, Output, Pair, Secret, Size, Ssh};
+
+/// The command line as it was given, or what is wrong with it.
+pub fn parse() -> Result<Cli, clap::Error> {
+    Cli::try_parse()
+}
+
+/// Builds container images from a Containerfile, with no daemon and no privileges.
+#[derive(Parser, Debug)]
+#[command(
+    name = "rbuild",
+    version,
+    max_term_width = 110,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Where images and caches are kept [default: rbuild in the user's data directory]
+    #[arg(long, global = true, env = "RBUILD_ROOT", value_name = "DIR", hide_env = true)]
+    pub root: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Build an image from a Containerfile
+    #[command(visible_alias = "bud")]
+    Build(Box<Build>),
+    /// List the images in the store
+    Images(Images),
+    /// Remove names of images from the store; `prune` then frees the space
+    Rmi(Rmi),
+    /// Push an image of the store to a registry
+    Push(Push),
+    /// Remove what no named image needs: caches, and images without a name
+    Prune(Prune),
+    /// Say what takes how much space in the store
+    Du,
+    /// Print the version
+    Version,
+}
+
+/// `rbuild build`.
+#[derive(Args, Debug)]
+pub struct Build {
+    /// The Containerfile, `-` for standard input [default: Containerfile, then Dockerfile, in CONTEXT]
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Name the image; may be repeated
+    #[arg(short, long = "tag", value_name = "NAME")]
+    pub tags: Vec<String>,
+    /// Build this stage, by name or number [default: the last]
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// Set an ARG; without VALUE it is taken from the environment
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    pub build_args: Vec<Arg>,
+    /// What NAME stands for in FROM and --from: a directory, oci-layout://DIR, docker-image://REF, …
+    #[arg(long = "build-context", value_name = "NAME=WHERE")]
+    pub build_contexts: Vec<Pair>,
+    /// Add a label to the image
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub labels: Vec<Pair>,
+    /// Run every step, whatever the store holds
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Ask the registries for the bases' newest versions
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set,
+        default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    pub pull: bool,
+    /// Push the image under its names
+    #[arg(long)]
+    pub push: bool,
+    /// Where the image goes: type=registry|oci|docker|oci-archive|local|tar[,dest=DEST]; DIR means type=local
+    #[arg(short, long = "output", value_name = "SPEC")]
+    pub outputs: Vec<Output>,
+    /// Build for this platform, as in linux/arm64
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// Write the image's digest to a file
+    #[arg(long, value_name = "FILE")]
+    pub iidfile: Option<PathBuf>,
+    /// Write what was built to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+    /// Print the image's digest and nothing else
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// How to show progress
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
+    pub progress: ProgressMode,
+    /// Give RUN --mount=type=secret a secret: id=ID,src=FILE or id=ID,env=VARIABLE
+    #[arg(long = "secret", value_name = "SPEC")]
+    pub secrets: Vec<Secret>,
+    /// Give RUN --mount=type=ssh an agent or keys: default, ID=SOCKET or ID=KEY[,KEY]
+    #[arg(long = "ssh", value_name = "SPEC")]
+    pub ssh: Vec<Ssh>,
+    /// A directory, a tar file, or - for a tar on standard input
+    pub context: OsString,
+}
+
+/// `--progress`.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressMode {
+    /// Live on a terminal, plain elsewhere
+    Auto,
+    /// Live
+    Tty,
+    /// A line for each event
+    Plain,
+    /// A JSON object for each event
+    Json,
+}
+
+/// `rbuild images`.
+#[derive(Args, Debug)]
+pub struct Images {
+    /// Print names and digests as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rbuild rmi`.
+#[derive(Args, Debug)]
+pub struct Rmi {
+    /// Names as `rbuild images` lists them
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+}
+
+/// `rbuild push`.
+#[derive(Args, Debug)]
+pub struct Push {
+    /// Name of an image in the store
+    pub name: String,
+    /// Where to push it [default: NAME]
+    pub destination: Option<String>,
+    /// Print the digest and nothing else
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// How to show progress
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
+    pub progress: ProgressMode,
+}
+
+/// `rbuild prune`.
+#[derive(Args, Debug)]
+pub struct Prune {
+    /// Keep this much of the cache, the most recently used parts, as in 10GB
+    #[arg(long, value_name = "SIZE", default_value = "0", hide_default_value = true)]
+    pub keep_bytes: Size,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn build(arguments: &[&str]) -> Box<Build> {
+        let line = ["rbuild", "build"].iter().chain(arguments);
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Build(build) => build,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_build() {
+        let all = build(&[
+            "-f",
+            "C",
+            "-t",
+            "a",
+            "--tag",
+            "b",
+            "--target",
+            "s",
+            "--build-arg",
+            "K=V",
+            "--build-arg",
+            "E",
+            "--build-context",
+            "base=oci-layout://x",
+            "--label",
+            "l=1",
+            "--no-cache",
+            "--pull",
+            "--push",
+            "-o",
+            "out",
+            "--output",
+            "type=oci,dest=x",
+            "--platform",
+            "linux/arm64",
+            "--iidfile",
+            "i",
+            "--metadata-file",
+            "m",
+            "-q",
+            "--progress",
+            "json",
+            "--secret",
+            "id=s",
+            "--ssh",
+            "default",
+            "ctx",
+        ]);
+        assert_eq!(all.tags, ["a", "b"]);
+        assert_eq!(
+            (all.build_args.len(), all.build_contexts.len(), all.labels.len()),
+            (2, 1, 1)
+        );
+        assert_eq!((all.outputs.len(), all.secrets.len(), all.ssh.len()), (2, 1, 1));
+        assert!(all.no_cache && all.pull && all.push && all.quiet);
+        assert_eq!((all.progress, all.context), (ProgressMode::Json, "ctx".into()));
+    }
+
+    #[test]
+    fn pull_takes_an_optional_value() {
+        for (flags, expected) in [
+            (&["."][..], false),
+            (&["--pull", "."], true),
+            (&["--pull=true", "."], true),
+            (&["--pull=false", "."], false),
+        ] {
+            assert_eq!(build(flags).pull, expected, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn standard_input_is_a_context() {
+        assert_eq!(build(&["-"]).context, "-");
+        assert_eq!(build(&["-f", "-", "."]).file, Some("-".into()));
+    }
+}

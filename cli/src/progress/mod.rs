@@ -1,0 +1,151 @@
+//! What a build shows while it works, on standard error.
+//!
+//! Events come from any thread. A [`Renderer`] turns them into text, one per mode; it is told the time and reads no
+//! clock, so that recorded events always give the same text.
+//!
+//! - `plain`: a line for each event, for logs
+//! - `json`: an object for each event, for programs
+//! - `live`: a few lines redrawn in place, for people; `screen` moves the cursor for it
+//! - `lines`: the output of a process cut into lines
+//! - `words`: phrases that plain and live share
+//! - `tail`: the last lines of each RUN, for the error message
+
+mod json;
+mod lines;
+mod live;
+mod plain;
+mod screen;
+mod tail;
+#[cfg(test)]
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rbuild::Event;
+
+use crate::{
+    cli::ProgressMode,
+    style::{self, Style},
+};
+
+/// How often the live display is redrawn, so that its clocks move.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Turns events into text.
+trait Renderer: Send {
+    /// Something happened, this long after the start.
+    fn event(&mut self, event: &Event, now: Duration, out: &mut dyn Write) -> io::Result<()>;
+    /// Time has passed.
+    fn tick(&mut self, _now: Duration, _out: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
+    /// Nothing more will happen: leave the terminal as it was found.
+    fn finish(&mut self, _now: Duration, _out: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The progress display of one command. Clones share it.
+#[derive(Clone)]
+pub struct Progress(Arc<Shared>);
+
+struct Shared {
+    start: Instant,
+    state: Mutex<State>,
+}
+
+struct State {
+    renderer: Option<Box<dyn Renderer>>,
+    tail: tail::Tail,
+    /// Dropped to stop the thread that ticks.
+    ticker: Option<mpsc::Sender<()>>,
+}
+
+impl Progress {
+    /// A display in this mode; none at all if `quiet`.
+    pub fn new(mode: ProgressMode, quiet: bool) -> Self {
+        let live = match mode {
+            ProgressMode::Tty => true,
+            ProgressMode::Auto => io::stderr().is_terminal() && !style::dumb(),
+            ProgressMode::Plain | ProgressMode::Json => false,
+        };
+        let renderer: Option<Box<dyn Renderer>> = match mode {
+            _ if quiet => None,
+            ProgressMode::Json => Some(Box::new(json::Json::default())),
+            _ if live => Some(Box::new(live::Live::new(
+                Style::of_stderr(),
+                screen::size_of_stderr,
+            ))),
+            _ => Some(Box::new(plain::Plain::default())),
+        };
+        let progress = Self(Arc::new(Shared {
+            start: Instant::now(),
+            state: Mutex::new(State {
+                renderer,
+                tail: tail::Tail::default(),
+                ticker: None,
+            }),
+        }));
+        if live && !quiet {
+            progress.start_ticking();
+        }
+        progress
+    }
+
+    /// Shows an event. A standard error that cannot be written to does not stop the build.
+    pub fn event(&self, event: &Event) {
+        let mut state = self.lock();
+        state.tail.event(event);
+        let now = self.0.start.elapsed();
+        if let Some(renderer) = &mut state.renderer {
+            let _ = renderer.event(event, now, &mut io::stderr());
+        }
+    }
+
+    /// Ends the display and leaves the terminal as it was found; what comes later is not shown.
+    pub fn finish(&self) {
+        let mut state = self.lock();
+        state.ticker = None;
+        let now = self.0.start.elapsed();
+        if let Some(mut renderer) = state.renderer.take() {
+            let _ = renderer.finish(now, &mut io::stderr());
+        }
+    }
+
+    /// The last lines that the RUN which failed wrote, if one did.
+    pub fn last_words(&self) -> Vec<String> {
+        self.lock().tail.of_failed_step()
+    }
+
+    fn start_ticking(&self) {
+        let (stop, stopped) = mpsc::channel();
+        self.lock().ticker = Some(stop);
+        let shared = Arc::downgrade(&self.0);
+        thread::spawn(move || {
+            while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
+                let Some(shared) = shared.upgrade() else { return };
+                Self(shared).tick();
+            }
+        });
+    }
+
+    fn tick(&self) {
+        let mut state = self.lock();
+        let now = self.0.start.elapsed();
+        if let Some(renderer) = &mut state.renderer {
+            let _ = renderer.tick(now, &mut io::stderr());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
