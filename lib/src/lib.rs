@@ -4,6 +4,7 @@ pub mod containerfile;
 mod digest;
 pub mod event;
 pub mod exec;
+pub mod layer;
 mod locator;
 pub mod registry;
 pub mod image;
