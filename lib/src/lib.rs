@@ -4,10 +4,10 @@ pub mod containerfile;
 mod digest;
 pub mod event;
 pub mod exec;
+pub mod image;
 pub mod layer;
 mod locator;
 pub mod registry;
-pub mod image;
 pub mod tree;
 
 pub use digest::{Digest, Hasher, ParseDigestError};

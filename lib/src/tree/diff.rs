@@ -104,3 +104,87 @@ fn kept(old: &Tree, new: &Tree) -> HashSet<InodeId> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tree::{Metadata, Node, arbitrary};
+
+    fn check(old: &Tree, new: &Tree) {
+        let changes = diff(old, new);
+        let mut applied = old.clone();
+        applied.apply(&changes).unwrap();
+        assert_eq!(&applied, new, "{changes:#?}");
+        assert_eq!(diff(&applied, new), []);
+        let paths: Vec<_> = changes.iter().map(|change| &change.path).collect();
+        assert!(paths.is_sorted(), "{paths:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn applied_to_the_old_tree_is_the_new_one(old in arbitrary::tree(), new in arbitrary::tree()) {
+            check(&old, &new);
+        }
+
+        #[test]
+        fn also_for_trees_that_share_inodes((old, new) in arbitrary::two_trees()) {
+            check(&old, &new);
+            check(&new, &old);
+        }
+
+        #[test]
+        fn of_equal_trees_is_empty(tree in arbitrary::tree()) {
+            let mut copy = Tree::new();
+            copy.apply(&diff(&Tree::new(), &tree)).unwrap();
+            assert_eq!(diff(&tree, &copy), []);
+        }
+    }
+
+    fn fifo() -> Node {
+        Node {
+            metadata: Metadata::default(),
+            kind: Kind::Fifo,
+        }
+    }
+
+    #[test]
+    fn keeps_the_names_of_an_inode_together() {
+        let mut old = Tree::new();
+        old.insert("b", fifo()).unwrap();
+        let mut new = old.clone();
+        new.link("a", "b").unwrap();
+        let whats: Vec<_> = diff(&old, &new)
+            .into_iter()
+            .map(|change| (change.path, change.what))
+            .collect();
+        assert_eq!(
+            whats,
+            [
+                ("a".into(), What::Node(fifo())),
+                ("b".into(), What::HardLink("a".into()))
+            ]
+        );
+        let gone = diff(&new, &old);
+        assert_eq!(
+            gone,
+            [Change {
+                path: "a".into(),
+                what: What::Whiteout
+            }]
+        );
+    }
+
+    #[test]
+    fn tells_links_from_equal_files() {
+        let mut linked = Tree::new();
+        linked.insert("a", fifo()).unwrap();
+        let mut apart = linked.clone();
+        linked.link("b", "a").unwrap();
+        apart.insert("b", fifo()).unwrap();
+        assert_ne!(linked, apart);
+        check(&linked, &apart);
+        check(&apart, &linked);
+    }
+}

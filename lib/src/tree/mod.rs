@@ -16,6 +16,8 @@
 //! - `scan`: a directory of this machine as a Tree, with remembered digests
 
 mod apply;
+#[cfg(test)]
+pub(crate) mod arbitrary;
 mod change;
 mod diff;
 mod error;
