@@ -8,6 +8,7 @@ pub mod image;
 pub mod layer;
 mod locator;
 pub mod registry;
+pub mod store;
 pub mod tree;
 
 pub use digest::{Digest, Hasher, ParseDigestError};

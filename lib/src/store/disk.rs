@@ -1,0 +1,100 @@
+//! Publishing files, and errors that carry their path.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use tempfile::NamedTempFile;
+
+use super::Error;
+
+/// Says what was done to which path when an operation failed.
+pub(crate) trait IoContext<T> {
+    /// `action` is a verb: `write`.
+    fn at(self, action: &'static str, path: &Path) -> Result<T, Error>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|source| Error::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+/// An I/O error of the same kind that names the path; for where only an [`io::Error`] can be given.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+struct PathError {
+    action: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Adds the path to an I/O error and keeps its kind.
+pub(crate) fn name(source: io::Error, action: &'static str, path: &Path) -> io::Error {
+    io::Error::new(
+        source.kind(),
+        PathError {
+            action,
+            path: path.to_owned(),
+            source,
+        },
+    )
+}
+
+/// Whether a file's bytes must survive a power failure once it is published.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// They must.
+    Synced,
+    /// They can be rebuilt.
+    Rebuildable,
+}
+
+/// A new file in `dir`, removed when dropped. Permissions are those that `umask` leaves.
+pub(crate) fn temporary(dir: &Path) -> Result<NamedTempFile, Error> {
+    tempfile::Builder::new()
+        .prefix(".rbuild-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(dir)
+        .map_err(|error| io::Error::from(error.kind()))
+        .at("create a file in", dir)
+}
+
+/// Writes a file under a temporary name in `tmp` and renames it to `path`: nobody ever sees half of it.
+pub(crate) fn publish(tmp: &Path, path: &Path, bytes: &[u8], durability: Durability) -> Result<(), Error> {
+    let mut file = temporary(tmp)?;
+    file.write_all(bytes).at("write", path)?;
+    persist(file, path, durability)
+}
+
+/// Renames a temporary file to `path`.
+pub(crate) fn persist(file: NamedTempFile, path: &Path, durability: Durability) -> Result<(), Error> {
+    if durability == Durability::Synced {
+        file.as_file().sync_data().at("sync", path)?;
+    }
+    match file.persist(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.error).at("rename a file to", path),
+    }
+}
+
+/// Makes the renames into a directory survive a power failure.
+pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
+    File::open(path).and_then(|dir| dir.sync_all()).at("sync", path)
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", path),
+        _ => Ok(()),
+    }
+}
