@@ -50,7 +50,7 @@ pub enum Error {
     #[error("no image for {wanted} in index {index}; it has {}", list(available))]
     NoPlatform {
         /// What was asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// Digest of the index.
         index: Digest,
         /// What there is.

@@ -127,7 +127,7 @@ impl Index {
             return Ok(only);
         }
         Err(Error::NoPlatform {
-            wanted: wanted.clone(),
+            wanted: Box::new(wanted.clone()),
             index: digest,
             available: images().filter_map(|entry| entry.platform.clone()).collect(),
         })
