@@ -1,1 +1,1 @@
-//! x
+//! Benchmarks of rbuild: `benches/` for single paths, `src/bin/compare` for whole builds beside other builders.

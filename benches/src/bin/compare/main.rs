@@ -1,0 +1,117 @@
+//! Times rbuild side by side with the builders that this machine has, on the same work, to an image in a local registry.
+//!
+//! ```text
+//! cargo run -p rbuild-benches --release --bin compare -- --runs 3
+//! ```
+//!
+//! Runs as root. `mmdebstrap` and `docker-registry` must be there; `buildah`, `podman`, `buildctl` (with `BUILDKIT_HOST`
+//! set) and Kaniko's `executor` are timed if they are. *Cold* is a build with an empty store, *warm* the same build
+//! again, nothing changed. All builders take turns within a run, so that a slow moment of the machine hits them alike.
+//!
+//! - `workloads`: the builds
+//! - `builders`: how each builder is called
+//! - `bases`: base images, made once and kept under `target/compare`
+//! - `registry`: a docker-registry of our own
+//! - `shell`: running programs
+//! - `table`: medians and ratios
+
+mod bases;
+mod builders;
+mod registry;
+mod shell;
+mod table;
+mod workloads;
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+
+use builders::Builder;
+use registry::Registry;
+use table::{Table, Times};
+use workloads::Workload;
+
+/// Times rbuild side by side with other builders.
+#[derive(Parser)]
+struct Options {
+    /// How often everything is done
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Only workloads with one of these texts in their names
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only these builders
+    #[arg(long, value_delimiter = ',')]
+    builders: Vec<String>,
+    /// The rbuild to time
+    #[arg(long, default_value = "target/release/rbuild")]
+    rbuild: PathBuf,
+    /// Where bases, contexts and stores are kept; needs some 20 GB
+    #[arg(long, default_value = "target/compare")]
+    dir: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    ensure!(options.runs > 0, "at least one run is needed");
+    std::fs::create_dir_all(&options.dir).with_context(|| options.dir.display().to_string())?;
+    let dir = std::path::absolute(&options.dir)?;
+    let rbuild = std::path::absolute(&options.rbuild)?;
+    ensure!(
+        rbuild.exists(),
+        "{} is missing: cargo build --release -p rbuild-cli",
+        rbuild.display()
+    );
+
+    let registry = Registry::start(&dir)?;
+    bases::push_all(&dir, &rbuild, &registry)?;
+    let mut builders = builders::found(&dir, &rbuild, &registry)?;
+    builders.retain(|builder| options.builders.is_empty() || options.builders.contains(&builder.name));
+    ensure!(!builders.is_empty(), "no builder is left to time");
+
+    let mut table = Table::new(&builders);
+    for workload in workloads::all(&registry) {
+        if options.only.is_empty() || options.only.iter().any(|text| workload.name.contains(text)) {
+            let context = workload.write(&dir)?;
+            let times = compare(&workload, &context, &builders, options.runs)?;
+            table.add(workload.name, times);
+        }
+    }
+    println!("{table}");
+    Ok(())
+}
+
+/// All builders in turn, so many times.
+fn compare(
+    workload: &Workload,
+    context: &std::path::Path,
+    builders: &[Builder],
+    runs: usize,
+) -> Result<Vec<Times>> {
+    let mut times = vec![Times::default(); builders.len()];
+    for run in 1..=runs {
+        for (builder, times) in builders.iter().zip(&mut times) {
+            builder.forget()?;
+            let cold = builder
+                .build(context)
+                .with_context(|| format!("{}, cold", workload.name))?;
+            let warm = builder
+                .build(context)
+                .with_context(|| format!("{}, warm", workload.name))?;
+            times.add(cold, warm);
+            eprintln!(
+                "{run}/{runs} {}: {} {}",
+                workload.name,
+                builder.name,
+                pair(cold, warm)
+            );
+            builder.forget()?;
+        }
+    }
+    Ok(times)
+}
+
+fn pair(cold: Duration, warm: Duration) -> String {
+    format!("{:.2} / {:.3} s", cold.as_secs_f64(), warm.as_secs_f64())
+}
