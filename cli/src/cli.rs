@@ -40,7 +40,7 @@ pub enum Command {
     Rmi(Rmi),
     /// Push an image of the store to a registry
     Push(Push),
-    /// Remove what no named image needs: caches, and images without a name
+    /// Remove what no image and no cached step needs; with --keep-bytes also what was not used for longest
     Prune(Prune),
     /// Say what takes how much space in the store
     Du,
@@ -154,9 +154,9 @@ pub struct Push {
 /// `rbuild prune`.
 #[derive(Args, Debug)]
 pub struct Prune {
-    /// Keep this much of the cache, the most recently used parts, as in 10GB
-    #[arg(long, value_name = "SIZE", default_value = "0", hide_default_value = true)]
-    pub keep_bytes: Size,
+    /// Then remove what was not used for longest, until the store is no larger than this, as in 10GB
+    #[arg(long, value_name = "SIZE")]
+    pub keep_bytes: Option<Size>,
 }
 
 #[cfg(test)]

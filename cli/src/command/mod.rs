@@ -1,15 +1,28 @@
 //! One file per command.
+//!
+//! - `shared`: the store, standard output, tables
 
+mod du;
+mod images;
+mod prune;
+mod rmi;
+mod shared;
 mod version;
 
 use crate::{
     cli::{Cli, Command},
     report::{Failure, Outcome},
 };
+use shared::open_store;
 
 /// Does what the command line asks for.
 pub fn run(cli: Cli) -> Outcome {
+    let store = || open_store(cli.root.as_deref());
     match cli.command {
+        Command::Images(options) => Ok(images::run(&options, &store()?)?),
+        Command::Rmi(options) => Ok(rmi::run(&options, &store()?)?),
+        Command::Prune(options) => Ok(prune::run(&options, &store()?)?),
+        Command::Du => Ok(du::run(&store()?)?),
         Command::Version => Ok(version::run()?),
         _ => Err(Failure::new("this command is not there yet").into()),
     }

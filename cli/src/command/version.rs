@@ -1,11 +1,10 @@
 //! `rbuild version`
 
-use std::io::Write;
+use anyhow::Result;
 
-use anyhow::{Context, Result};
+use super::shared::print;
 
 /// Prints the version.
 pub fn run() -> Result<()> {
-    let version = env!("CARGO_PKG_VERSION");
-    writeln!(std::io::stdout(), "rbuild {version}").context("cannot write to standard output")
+    print(concat!("rbuild ", env!("CARGO_PKG_VERSION"), "\n"))
 }
