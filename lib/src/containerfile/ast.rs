@@ -22,6 +22,8 @@ pub struct Word {
 pub struct Containerfile {
     /// The text that all spans point into.
     pub source: Arc<str>,
+    /// Blank lines inside continued lines. They vanish, but the rule `NoEmptyContinuation` frowns on them.
+    pub empty_continuations: Vec<Span>,
     /// What the parser directives at the top say.
     pub directives: Directives,
     /// The `ARG`s before the first `FROM`.
@@ -57,10 +59,20 @@ pub struct From {
     pub image: Word,
     /// `--platform`.
     pub platform: Option<Word>,
-    /// `AS name`, as written.
+    /// `AS name`, as written; stages are looked up in lower case.
     pub name: Option<Word>,
+    /// `FROM`, in the case it was written in.
+    pub keyword: Word,
+    /// `AS`, in the case it was written in.
+    pub as_keyword: Option<Word>,
+    /// Flags as written.
+    pub flags: Vec<Flag>,
+    /// The comment lines right above, without their `#`.
+    pub comments: Vec<Word>,
     /// The whole instruction.
     pub span: Span,
+    /// First line, from 1.
+    pub line: usize,
     /// The logical line as written, continuation lines joined by a blank, for people.
     pub text: String,
 }
@@ -70,6 +82,14 @@ pub struct From {
 pub struct Instruction {
     /// Which one, and its words.
     pub kind: InstructionKind,
+    /// Its name, in the case it was written in.
+    pub keyword: Word,
+    /// Flags as written, the ones that `kind` gives a meaning to.
+    pub flags: Vec<Flag>,
+    /// Where its arguments stand, in order: words, strings of a JSON array, or the whole shell text.
+    pub arguments: Vec<Span>,
+    /// The comment lines right above, without their `#`.
+    pub comments: Vec<Word>,
     /// The whole instruction, heredocs included.
     pub span: Span,
     /// First line, from 1.
@@ -106,7 +126,7 @@ pub enum InstructionKind {
     User(Word),
     /// `VOLUME`
     Volume(Vec<Word>),
-    /// `EXPOSE`
+    /// `EXPOSE`, as written; the reference builder handles the words in byte order.
     Expose(Vec<Word>),
     /// `STOPSIGNAL`
     Stopsignal(Word),
@@ -127,12 +147,13 @@ pub enum Command {
     Shell(String),
 }
 
-/// A flag as written: `--name` or `--name=value`.
+/// A flag: `--name` or `--name=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
     /// Without the dashes.
     pub name: String,
-    /// After `=`, unexpanded.
+    /// After `=`, unexpanded. Unlike in other words, quotes and backslashes are already removed: that is done before
+    /// flags are looked at, so `--chown="$U"` is expanded and `--chown='$U'` is, too.
     pub value: Option<Word>,
     /// The whole flag.
     pub span: Span,
@@ -170,8 +191,10 @@ pub enum Network {
 pub struct Heredoc {
     /// The delimiter, quotes removed.
     pub name: String,
-    /// The lines between, each with its newline; tabs already stripped for `<<-`.
+    /// The lines between, each with its newline; leading tabs already stripped for `<<-`.
     pub content: String,
+    /// The lines between as they stand in the file, tabs included: what a shell is given that handles `<<-` itself.
+    pub raw: String,
     /// Whether variables in it are expanded: no part of the delimiter was quoted.
     pub expand: bool,
     /// Whether it was `<<-`.
@@ -207,7 +230,7 @@ pub struct Copy {
     pub keep_git_dir: bool,
     /// `--unpack`, if given.
     pub unpack: Option<bool>,
-    /// Whether it was the JSON form (words are then not unquoted when expanded).
+    /// Whether it was the JSON form. Expansion is the same for both, quotes inside the strings included.
     pub json: bool,
 }
 

@@ -1,7 +1,28 @@
-//! Containerfiles: text to instructions with spans. No I/O.
+//! Containerfiles: text to instructions with spans, and what their words mean. No I/O.
 //!
-//! - `ast`: what a parsed file is
+//! The way of a file, in the order the modules come in:
+//!
+//! - `lines`: physical lines to logical ones; every byte remembers where it came from
+//! - `words`, `flags`, `heredoc`: how the text of an instruction is cut up
+//! - `instruction`: one instruction; `parse`: the whole file
+//! - `ast`: what comes of it
+//! - [`expand`]: variables, quotes and escapes in words
+//! - [`values`]: the small languages inside of arguments
+//! - `diagnostic`, `render`, `suggest`: what is wrong, shown to people
 
 mod ast;
+mod diagnostic;
+pub mod expand;
+mod flags;
+mod heredoc;
+mod instruction;
+mod lines;
+mod parse;
+mod render;
+mod suggest;
+pub mod values;
+mod words;
 
 pub use ast::*;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use render::{Position, position};
