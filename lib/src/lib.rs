@@ -1,5 +1,6 @@
 //! rbuild: parses Containerfiles and builds OCI images in userspace, with no daemon and no privileges.
 
+pub mod archive;
 pub mod containerfile;
 mod digest;
 pub mod event;

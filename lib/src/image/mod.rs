@@ -28,6 +28,8 @@ pub use config::{Config, ContainerConfig, Healthcheck, History, RootFs};
 pub use descriptor::{Descriptor, MediaType, MediaTypeExt, REF_NAME, docker};
 pub use error::Error;
 pub use load::resolve;
+pub(crate) use manifest::is_index;
 pub use manifest::{Index, Manifest};
 pub use platform::{ParsePlatformError, Platform};
+pub(crate) use value::to_json;
 pub use value::{Encoded, Image, Layer};

@@ -174,17 +174,9 @@ impl Layout {
         if self.holds(&blob.digest, blob.size) {
             return Ok(());
         }
-        let mut source = from.open(blob)?;
         let mut incoming = begin()?;
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            match source.read(&mut buffer) {
-                Ok(0) => return incoming.commit(&blob.digest),
-                Ok(count) => incoming.write_bytes(&buffer[..count])?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(BlobError::from_read(error, blob.digest, "its source").into()),
-            }
-        }
+        incoming.copy_from(from, blob)?;
+        incoming.commit(&blob.digest)
     }
 
     pub(super) fn open_blob(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>, BlobError> {
@@ -220,6 +212,29 @@ impl Blobs for Layout {
 }
 
 impl Incoming {
+    /// A file in `tmp` that will be one in `blobs`.
+    pub(crate) fn new(tmp: &Path, blobs: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            file: disk::temporary(tmp)?,
+            blobs: blobs.to_owned(),
+            written: 0,
+        })
+    }
+
+    /// Appends a blob that is read from somewhere else.
+    pub(crate) fn copy_from(&mut self, from: &dyn Blobs, blob: &Descriptor) -> Result<(), Error> {
+        let mut source = from.open(blob)?;
+        let mut buffer = vec![0; 1 << 17];
+        loop {
+            match source.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => self.write_bytes(&buffer[..count])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(BlobError::from_read(error, blob.digest, "its source").into()),
+            }
+        }
+    }
+
     /// Appends; the error says where to.
     ///
     /// # Errors
@@ -240,8 +255,12 @@ impl Incoming {
     /// # Errors
     /// If it cannot be synced or renamed.
     pub fn commit(self, digest: &Digest) -> Result<(), Error> {
-        let path = self.blobs.join(digest.hex());
-        disk::persist(self.file, &path, Durability::Synced)
+        self.commit_as(&digest.hex())
+    }
+
+    /// Publishes the file under a name.
+    pub(crate) fn commit_as(self, name: &str) -> Result<(), Error> {
+        disk::persist(self.file, &self.blobs.join(name), Durability::Synced)
     }
 }
 

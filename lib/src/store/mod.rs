@@ -30,7 +30,7 @@
 mod cache;
 pub(crate) mod disk;
 mod error;
-pub(crate) mod layout;
+mod layout;
 mod names;
 mod prune;
 mod reach;
@@ -51,7 +51,9 @@ use std::{
 pub use cache::{Cache, Record};
 pub use error::Error;
 pub use layout::{Incoming, Layout};
+pub(crate) use layout::{check_marker, marker_bytes};
 pub use names::Named;
+pub(crate) use names::put as put_entry;
 pub use prune::Pruned;
 pub use remove::{Plain, Remover};
 pub use session::TmpDir;
