@@ -29,10 +29,11 @@ pub fn closure(source: &dyn Blobs, image: &Descriptor) -> Result<Vec<Descriptor>
     Ok(walk.blobs)
 }
 
-enum Document {
-    Index(Index),
-    Manifest(Manifest),
-    Other,
+/// What a blob names.
+enum Names {
+    Manifests(Vec<Descriptor>),
+    Leaves(Vec<Descriptor>),
+    Nothing,
 }
 
 struct Walk<'a> {
@@ -50,35 +51,36 @@ impl Walk<'_> {
             return Err(image::Error::Nesting { index: blob.digest }.into());
         }
         match self.read(blob)? {
-            Document::Index(index) => {
-                for entry in &index.manifests {
+            Names::Manifests(entries) => {
+                for entry in &entries {
                     self.visit(entry, depth + 1)?;
                 }
             }
-            Document::Manifest(manifest) => {
-                for leaf in manifest.layers.into_iter().chain([manifest.config]) {
+            Names::Leaves(leaves) => {
+                for leaf in leaves {
                     if self.is_new(&leaf)? {
                         self.blobs.push(leaf);
                     }
                 }
             }
-            Document::Other => {}
+            Names::Nothing => {}
         }
         self.blobs.push(blob.clone());
         Ok(())
     }
 
     /// Reads a manifest or an index, or something that does not say what it is.
-    fn read(&self, blob: &Descriptor) -> Result<Document, Error> {
+    fn read(&self, blob: &Descriptor) -> Result<Names, Error> {
         let media_type = &blob.media_type;
         if !media_type.is_index() && !media_type.is_manifest() && !media_type.as_ref().is_empty() {
-            return Ok(Document::Other);
+            return Ok(Names::Nothing);
         }
         let bytes = read_small(self.source, blob)?;
         if is_index(media_type, &bytes) {
-            return Ok(Document::Index(Index::parse(&bytes)?));
+            return Ok(Names::Manifests(Index::parse(&bytes)?.manifests));
         }
-        Ok(Document::Manifest(Manifest::parse(&bytes)?))
+        let Manifest { layers, config, .. } = Manifest::parse(&bytes)?;
+        Ok(Names::Leaves(layers.into_iter().chain([config]).collect()))
     }
 
     /// Whether the blob is to be taken, and was not met before.
