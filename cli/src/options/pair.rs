@@ -37,9 +37,9 @@ pub struct Arg {
 
 impl Arg {
     /// Name and value; a value that was not given comes from the environment, and without one there is no argument.
-    pub fn resolve(self, environment: impl Fn(&str) -> Option<String>) -> Option<(String, String)> {
-        let value = self.value.or_else(|| environment(&self.name))?;
-        Some((self.name, value))
+    pub fn resolve(&self, environment: impl Fn(&str) -> Option<String>) -> Option<(String, String)> {
+        let value = self.value.clone().or_else(|| environment(&self.name))?;
+        Some((self.name.clone(), value))
     }
 }
 

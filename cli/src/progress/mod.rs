@@ -8,14 +8,12 @@
 //! - `live`: a few lines redrawn in place, for people; `screen` moves the cursor for it
 //! - `lines`: the output of a process cut into lines
 //! - `words`: phrases that plain and live share
-//! - `tail`: the last lines of each RUN, for the error message
 
 mod json;
 mod lines;
 mod live;
 mod plain;
 mod screen;
-mod tail;
 #[cfg(test)]
 mod terminal;
 #[cfg(test)]
@@ -64,7 +62,6 @@ struct Shared {
 
 struct State {
     renderer: Option<Box<dyn Renderer>>,
-    tail: tail::Tail,
     /// Dropped to stop the thread that ticks.
     ticker: Option<mpsc::Sender<()>>,
 }
@@ -90,7 +87,6 @@ impl Progress {
             start: Instant::now(),
             state: Mutex::new(State {
                 renderer,
-                tail: tail::Tail::default(),
                 ticker: None,
             }),
         }));
@@ -103,7 +99,6 @@ impl Progress {
     /// Shows an event. A standard error that cannot be written to does not stop the build.
     pub fn event(&self, event: &Event) {
         let mut state = self.lock();
-        state.tail.event(event);
         let now = self.0.start.elapsed();
         if let Some(renderer) = &mut state.renderer {
             let _ = renderer.event(event, now, &mut io::stderr());
@@ -118,11 +113,6 @@ impl Progress {
         if let Some(mut renderer) = state.renderer.take() {
             let _ = renderer.finish(now, &mut io::stderr());
         }
-    }
-
-    /// The last lines that the RUN which failed wrote, if one did.
-    pub fn last_words(&self) -> Vec<String> {
-        self.lock().tail.of_failed_step()
     }
 
     fn start_ticking(&self) {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 /// Where a program is; `None` if it is missing, and then the test returns.
 ///
 /// ```
-/// let Some(_skopeo) = rbuild_testutils::need("cat") else { return };
+/// let Some(cat) = rbuild_testutils::need("cat") else { return };
+/// assert!(cat.is_absolute());
 /// ```
 ///
 /// # Panics

@@ -1,4 +1,9 @@
 //! An error as text, hint and exit code. The only place that words failures for people.
+//!
+//! - `build`: a failed build
+//! - `hint`: what to do about an error
+
+mod hint;
 
 use std::{fmt, process::ExitCode};
 
@@ -44,12 +49,6 @@ impl Failure {
         self
     }
 
-    /// Adds the last lines that the RUN wrote.
-    pub fn output(mut self, lines: Vec<String>) -> Self {
-        self.output = lines;
-        self
-    }
-
     /// The text for standard error.
     fn render(&self, style: Style) -> String {
         let mut text = format!("{} {}\n", style.red("error:"), self.message);
@@ -85,6 +84,7 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         let mut failure = Self::new(error.to_string());
         failure.causes = causes(&failure.message, error.chain().skip(1));
+        failure.hint = error.chain().find_map(|error| hint::find(error));
         failure
     }
 }

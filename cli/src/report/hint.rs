@@ -1,0 +1,55 @@
+//! What to do about an error, where that is known.
+
+use std::{error::Error, io};
+
+use rbuild::{exec::Missing, registry::Cause, store};
+
+/// Advice for the first cause in the chain that there is some for.
+pub fn find(error: &(dyn Error + 'static)) -> Option<String> {
+    anyhow::Chain::new(error).find_map(hint)
+}
+
+fn hint(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(missing) = error.downcast_ref::<Missing>() {
+        return Some(missing.hint());
+    }
+    if let Some(cause) = error.downcast_ref::<Cause>() {
+        return of_registry(cause).map(str::to_owned);
+    }
+    if let Some(store::Error::NoImage { .. }) = error.downcast_ref() {
+        return Some("`rbuild images` lists those there are".to_owned());
+    }
+    let io = error.downcast_ref::<io::Error>()?;
+    (io.kind() == io::ErrorKind::StorageFull)
+        .then(|| "`rbuild prune` frees space; --root DIR or RBUILD_ROOT puts the store elsewhere".to_owned())
+}
+
+fn of_registry(cause: &Cause) -> Option<&'static str> {
+    match cause {
+        Cause::Unauthorized { .. } | Cause::Denied { .. } | Cause::Login { .. } => Some(
+            "credentials come from ~/.docker/config.json, $DOCKER_CONFIG, $REGISTRY_AUTH_FILE or \
+             $XDG_RUNTIME_DIR/containers/auth.json",
+        ),
+        Cause::NotFound(_) => Some("check the spelling of the name and the tag"),
+        Cause::Connection { .. } => Some("check that the registry runs and that its name and port are right"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn the_chain_is_searched() {
+        let full = Outer(io::ErrorKind::StorageFull.into());
+        assert!(find(&full).is_some_and(|hint| hint.contains("rbuild prune")));
+        assert_eq!(find(&Outer(io::ErrorKind::NotFound.into())), None);
+        let missing = Missing::IdMapProgram("newuidmap");
+        assert_eq!(find(&missing), Some(missing.hint()));
+    }
+}
