@@ -63,9 +63,6 @@ pub enum Cause {
         host: String,
         /// The innermost reason: `Connection refused (os error 111)`.
         reason: String,
-        /// The client's own error.
-        #[source]
-        source: reqwest::Error,
     },
     /// The connection was made, but a transfer ended early or stalled, and retrying did not help.
     #[error("the transfer of {digest} broke off after {received} of {size} bytes: {reason}")]
@@ -118,8 +115,13 @@ pub enum Cause {
     #[error("registries.conf blocks this registry")]
     Blocked,
     /// The certificates or keys for this host cannot be used.
-    #[error("cannot set up TLS: {0}")]
-    Tls(String),
+    #[error("no secure connection to {host}: {reason}")]
+    Tls {
+        /// The host that was to be connected to.
+        host: String,
+        /// What is wrong with the server's certificate, or with the files for it on this machine.
+        reason: String,
+    },
     /// A file cannot be read.
     #[error("cannot read {path}")]
     Read {

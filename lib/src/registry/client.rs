@@ -1,0 +1,142 @@
+//! The client itself: its settings, and one connection pool for each host it has met.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::OnceCell;
+
+use super::{Keychain, Reference, Retry, docker_config::DockerKeychain, host::Host, retry::Failure};
+
+/// A client for all registries; cheap to clone, and its clones share connections and logins.
+///
+/// Nothing is read and no connection is made before a registry is needed. Its futures run on any tokio runtime that has I/O and time
+/// enabled, with one thread or many.
+#[derive(Clone)]
+pub struct Registry {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) settings: Settings,
+    pub(super) keychain: Arc<dyn Keychain>,
+    hosts: Mutex<HashMap<String, Arc<OnceCell<Arc<Host>>>>>,
+}
+
+pub(super) struct Settings {
+    pub(super) insecure: Vec<String>,
+    pub(super) certificates: Vec<PathBuf>,
+    pub(super) retry: Retry,
+    pub(super) connect_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) chunk_size: Option<usize>,
+}
+
+/// Settings for a [`Registry`].
+pub struct Builder {
+    settings: Settings,
+    keychain: Arc<dyn Keychain>,
+}
+
+impl Registry {
+    /// A client that finds credentials, certificates and proxies where docker and podman do.
+    pub fn from_environment() -> Self {
+        Self::builder().build()
+    }
+
+    /// Begins with what [`from_environment`](Self::from_environment) has.
+    pub fn builder() -> Builder {
+        Builder {
+            settings: Settings {
+                insecure: Vec::new(),
+                certificates: certificate_directories(),
+                retry: Retry::default(),
+                connect_timeout: Duration::from_secs(30),
+                idle_timeout: Duration::from_secs(60),
+                chunk_size: None,
+            },
+            keychain: Arc::new(DockerKeychain::from_environment()),
+        }
+    }
+
+    /// The host of a reference, met now if it was not before.
+    pub(super) async fn host(&self, at: &Reference) -> Result<Arc<Host>, Failure> {
+        let cell = {
+            let mut hosts = self.inner.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(hosts.entry(at.host().to_owned()).or_default())
+        };
+        cell.get_or_try_init(|| async { Host::meet(at, &self.inner.settings).await.map(Arc::new) })
+            .await
+            .cloned()
+    }
+}
+
+impl Builder {
+    /// Who has the credentials.
+    pub fn keychain(mut self, keychain: impl Keychain + 'static) -> Self {
+        self.keychain = Arc::new(keychain);
+        self
+    }
+
+    /// Talk to this host (`HOST` or `HOST:PORT`) without checking its certificate, and in plain HTTP if it knows no TLS.
+    ///
+    /// Hosts on the loopback interface get plain HTTP without being named here.
+    pub fn insecure(mut self, host: impl Into<String>) -> Self {
+        self.settings.insecure.push(host.into());
+        self
+    }
+
+    /// A directory like `/etc/docker/certs.d` to look in for certificates.
+    pub fn certificates(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.settings.certificates.push(directory.into());
+        self
+    }
+
+    /// How often to try again.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.settings.retry = retry;
+        self
+    }
+
+    /// How long a connection may take to be made; 30 seconds unless said otherwise.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.connect_timeout = timeout;
+        self
+    }
+
+    /// How long nothing may come before a request counts as failed; 60 seconds unless said otherwise.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.idle_timeout = timeout;
+        self
+    }
+
+    /// Push blobs in chunks of this many bytes, each in a request of its own; in one request if never called.
+    pub fn chunk_size(mut self, bytes: usize) -> Self {
+        self.settings.chunk_size = Some(bytes.max(1));
+        self
+    }
+
+    /// The client.
+    pub fn build(self) -> Registry {
+        let Self { settings, keychain } = self;
+        Registry {
+            inner: Arc::new(Inner {
+                settings,
+                keychain,
+                hosts: Mutex::default(),
+            }),
+        }
+    }
+}
+
+/// Where docker and podman look for certificates of single hosts.
+fn certificate_directories() -> Vec<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let own = home.map(|home| home.join(".config/containers/certs.d"));
+    own.into_iter()
+        .chain(["/etc/containers/certs.d".into(), "/etc/docker/certs.d".into()])
+        .collect()
+}
