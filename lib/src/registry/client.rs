@@ -140,3 +140,27 @@ fn certificate_directories() -> Vec<PathBuf> {
         .chain(["/etc/containers/certs.d".into(), "/etc/docker/certs.d".into()])
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Digest, event, image::Descriptor, image::MediaType, image::Platform};
+
+    /// Compiles only if work on a registry can be given to any thread of a runtime.
+    #[allow(dead_code)]
+    fn futures_can_move_between_threads(registry: &Registry, at: &Reference) {
+        fn check(_: impl Send) {}
+        let (platform, sink) = (Platform::host(), event::ignore());
+        let blob = Descriptor::of(MediaType::ImageLayer, b"");
+        let mut out = Vec::new();
+        check(registry.resolve(at, &platform));
+        check(registry.digest(at));
+        check(registry.pull_blob(at, &blob, &mut out, &sink));
+        check(registry.has_blob(at, blob.digest));
+        check(registry.mount_blob(at, Digest::of(""), "a"));
+        check(registry.push_blob(at, &blob, None, &|| Ok(Box::new(std::io::empty())), &sink));
+        check(registry.push_manifest(at, &blob.media_type, bytes::Bytes::new()));
+        check(registry.tags(at));
+        check(registry.delete(at));
+    }
+}

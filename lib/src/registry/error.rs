@@ -2,7 +2,7 @@
 
 use std::{fmt, io, time::Duration};
 
-use crate::{Digest, registry::Reference};
+use crate::{Digest, image, registry::Reference};
 
 /// An operation on a registry failed.
 ///
@@ -20,16 +20,16 @@ pub struct Error {
 #[non_exhaustive]
 pub enum Cause {
     /// The registry has no such tag, manifest, blob or repository (404).
-    #[error("no such {0}")]
-    NotFound(Kind),
-    /// The image exists, but not for the platform wanted.
-    #[error("no image for {wanted}; there are: {available}")]
-    NoSuchPlatform {
-        /// `linux/arm64/v8`
-        wanted: String,
-        /// The same form, joined by commas.
-        available: String,
+    #[error("no such {kind}{}", Said(.message))]
+    NotFound {
+        /// What was asked for.
+        kind: Kind,
+        /// The registry's own words.
+        message: String,
     },
+    /// What came is no valid image, or has none for the platform.
+    #[error(transparent)]
+    Image(image::Error),
     /// The registry wants a login and there is none, or does not take the one there is (401).
     #[error("the registry refuses access: {tried}{}", Said(.message))]
     Unauthorized {
@@ -105,11 +105,21 @@ pub enum Cause {
         /// By the registry, or as many as came before the transfer was ended.
         actual: u64,
     },
+    /// A config or another small document is larger than such things are.
+    #[error("{digest} has {size} bytes, more than the {limit} allowed for a document of its kind")]
+    TooLarge {
+        /// The blob.
+        digest: Digest,
+        /// Bytes.
+        size: u64,
+        /// Bytes.
+        limit: u64,
+    },
     /// The answer breaks the protocol.
     #[error("the registry's answer makes no sense: {0}")]
     Protocol(String),
     /// A manifest in a format that is not supported.
-    #[error("manifests of type {0} are not supported")]
+    #[error("a manifest of type {0} is not supported")]
     Unsupported(String),
     /// Configuration forbids this registry.
     #[error("registries.conf blocks this registry")]
@@ -121,15 +131,6 @@ pub enum Cause {
         host: String,
         /// What is wrong with the server's certificate, or with the files for it on this machine.
         reason: String,
-    },
-    /// A file cannot be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: io::Error,
     },
     /// What was pulled could not be written.
     #[error("cannot write what was pulled")]
@@ -200,6 +201,6 @@ impl Error {
 
     /// Whether the registry answered, and does not have it.
     pub fn is_not_found(&self) -> bool {
-        matches!(self.cause, Cause::NotFound(_))
+        matches!(self.cause, Cause::NotFound { .. })
     }
 }

@@ -95,7 +95,7 @@ impl Registry {
             message = format!("from its storage: {message}");
         }
         let cause = match status {
-            StatusCode::NOT_FOUND => Cause::NotFound(kind),
+            StatusCode::NOT_FOUND => Cause::NotFound { kind, message },
             StatusCode::UNAUTHORIZED if !elsewhere => Cause::Unauthorized {
                 tried: host.auth.why_unauthorized(self, at).await,
                 message,
@@ -266,7 +266,7 @@ fn tls_reason(error: &rustls::Error) -> String {
 }
 
 /// The first error of this type among the causes, also where an I/O error wraps it.
-fn find<'a, E: std::error::Error + 'static>(error: &'a reqwest::Error) -> Option<&'a E> {
+fn find<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = error.source();
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {

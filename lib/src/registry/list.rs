@@ -55,10 +55,15 @@ impl Registry {
     pub async fn delete(&self, at: &Reference) -> Result<(), Error> {
         let digest = match at.digest() {
             Some(digest) => digest,
-            None => self
-                .digest(at)
-                .await?
-                .ok_or_else(|| Error::new(at, Cause::NotFound(Kind::Image)))?,
+            None => self.digest(at).await?.ok_or_else(|| {
+                Error::new(
+                    at,
+                    Cause::NotFound {
+                        kind: Kind::Image,
+                        message: String::new(),
+                    },
+                )
+            })?,
         };
         let path = format!("/v2/{}/manifests/{digest}", at.repository());
         let retry = self.inner.settings.retry;

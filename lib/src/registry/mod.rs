@@ -5,6 +5,7 @@
 //! - `reference`: names of images, parsed by docker's rules
 //! - `client`: [`Registry`] and its settings; everything below is one more group of its methods
 //! - `manifest`, `pull`, `push`, `list`: what can be asked of a registry
+//! - `blobs`: a repository as a [`Blobs`](crate::image::Blobs), for code that blocks
 //! - `http`: one request, with the login it needs, and every failure put into words
 //! - `retry`: which failures are worth another attempt, and when
 //! - `host`: one host: HTTP or TLS, which address; `tls`: whom to trust
@@ -17,6 +18,7 @@
 //! transfers.
 
 mod auth;
+mod blobs;
 mod challenge;
 mod client;
 mod docker_config;
@@ -32,12 +34,13 @@ mod reference;
 mod retry;
 mod tls;
 
+pub use blobs::Repository;
 pub use client::{Builder, Registry};
 pub use docker_config::DockerKeychain;
 pub use error::{Cause, Error, Kind};
 pub use keychain::{Anonymous, Chain, Credentials, Explicit, Keychain, KeychainError, Secret};
-pub use manifest::{Manifest, Resolved};
-pub use pull::{Blob, BlobStream};
+pub use manifest::{Fetched, Resolved};
+pub use pull::BlobStream;
 pub use push::Source;
 pub use reference::{ParseReferenceError, Reference};
 pub use retry::Retry;

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     Digest, Event, Hasher,
     event::{Direction, Moved, Sink, TransferId, next_transfer},
+    image::Descriptor,
 };
 
 /// So much more of a blob is progress that makes earlier failures not count.
@@ -26,13 +27,20 @@ const PROGRESS: u64 = 1 << 20;
 /// So many bytes are between two events about a transfer.
 const EVENT_STEP: u64 = 256 << 10;
 
-/// What a descriptor says about a blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Blob {
-    /// The digest of its bytes.
-    pub digest: Digest,
-    /// Their number.
-    pub size: u64,
+/// What a blob must turn out to be.
+#[derive(Clone, Copy)]
+pub(super) struct Blob {
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+}
+
+impl From<&Descriptor> for Blob {
+    fn from(descriptor: &Descriptor) -> Self {
+        Self {
+            digest: descriptor.digest,
+            size: descriptor.size,
+        }
+    }
 }
 
 /// The bytes of a blob as they come, checked against its digest and size.
@@ -54,11 +62,11 @@ pub struct BlobStream {
 
 impl Registry {
     /// Begins to pull a blob. No request is made before the first bytes are asked for.
-    pub fn blob_stream(&self, at: &Reference, blob: Blob) -> BlobStream {
+    pub fn blob_stream(&self, at: &Reference, blob: &Descriptor) -> BlobStream {
         BlobStream {
             registry: self.clone(),
             at: at.without_selector(),
-            blob,
+            blob: blob.into(),
             response: None,
             skip: 0,
             received: 0,
@@ -74,11 +82,11 @@ impl Registry {
     pub async fn pull_blob(
         &self,
         at: &Reference,
-        blob: Blob,
+        blob: &Descriptor,
         out: &mut (dyn Write + Send),
         sink: &Sink,
     ) -> Result<(), Error> {
-        let mut progress = Progress::start(sink, Direction::Pull, blob, at);
+        let mut progress = Progress::start(sink, Direction::Pull, blob.into(), at);
         let mut stream = self.blob_stream(at, blob);
         let failed = |error| Error::new(&at.without_selector(), Cause::Write(error));
         while let Some(bytes) = stream.next().await? {

@@ -21,16 +21,17 @@ use tokio::{
 };
 
 use super::{
-    Blob, Cause, Error, Kind, Reference, Registry,
+    Cause, Error, Kind, Reference, Registry,
     auth::Access,
     host::Host,
     http,
-    pull::Progress,
+    pull::{Blob, Progress},
     retry::{Again, Failure},
 };
 use crate::{
     Digest,
     event::{Direction, Moved, Sink},
+    image::Descriptor,
 };
 
 /// Read from the source at once.
@@ -87,11 +88,12 @@ impl Registry {
     pub async fn push_blob(
         &self,
         at: &Reference,
-        blob: Blob,
+        blob: &Descriptor,
         from: Option<&str>,
         source: Source<'_>,
         sink: &Sink,
     ) -> Result<Moved, Error> {
+        let blob = Blob::from(blob);
         let at = &at.without_selector();
         let mut progress = Progress::start(sink, Direction::Push, blob, at);
         let mut chunk = self.inner.settings.chunk_size;
@@ -360,7 +362,9 @@ impl Registry {
 /// Whether the registry answered, and said no.
 fn is_refusal(error: &Error) -> bool {
     match error.cause() {
-        Cause::NotFound(_) | Cause::Unauthorized { .. } | Cause::Denied { .. } | Cause::Login { .. } => true,
+        Cause::NotFound { .. } | Cause::Unauthorized { .. } | Cause::Denied { .. } | Cause::Login { .. } => {
+            true
+        }
         Cause::Status { status, .. } => status.is_client_error(),
         _ => false,
     }
