@@ -2,7 +2,11 @@
 
 use std::{error::Error, io};
 
-use rbuild::{exec::Missing, registry::Cause, store};
+use rbuild::{
+    exec::Missing,
+    registry::{self, Cause},
+    store,
+};
 
 /// Advice for the first cause in the chain that there is some for.
 pub fn find(error: &(dyn Error + 'static)) -> Option<String> {
@@ -13,8 +17,8 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(missing) = error.downcast_ref::<Missing>() {
         return Some(missing.hint());
     }
-    if let Some(cause) = error.downcast_ref::<Cause>() {
-        return of_registry(cause).map(str::to_owned);
+    if let Some(error) = error.downcast_ref::<registry::Error>() {
+        return of_registry(error.cause()).map(str::to_owned);
     }
     if let Some(store::Error::NoImage { .. }) = error.downcast_ref() {
         return Some("`rbuild images` lists those there are".to_owned());
@@ -30,7 +34,7 @@ fn of_registry(cause: &Cause) -> Option<&'static str> {
             "credentials come from ~/.docker/config.json, $DOCKER_CONFIG, $REGISTRY_AUTH_FILE or \
              $XDG_RUNTIME_DIR/containers/auth.json",
         ),
-        Cause::NotFound(_) => Some("check the spelling of the name and the tag"),
+        Cause::NotFound { .. } => Some("check the spelling of the name and the tag"),
         Cause::Connection { .. } => Some("check that the registry runs and that its name and port are right"),
         _ => None,
     }

@@ -7,12 +7,23 @@ use crate::{Digest, image, registry::Reference};
 /// An operation on a registry failed.
 ///
 /// Prints as `PLACE: CAUSE`, where the place is `HOST/REPOSITORY[:TAG][@DIGEST]`.
-#[derive(Debug, thiserror::Error)]
-#[error("{place}: {cause}")]
+#[derive(Debug)]
 pub struct Error {
     place: String,
-    #[source]
     cause: Cause,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.cause)
+    }
+}
+
+impl std::error::Error for Error {
+    /// What is behind the cause; the cause itself is printed already.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.cause)
+    }
 }
 
 /// Why an operation on a registry failed.
