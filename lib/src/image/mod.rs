@@ -33,3 +33,8 @@ pub use manifest::{Index, Manifest};
 pub use platform::{ParsePlatformError, Platform};
 pub(crate) use value::to_json;
 pub use value::{Encoded, Image, Layer};
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,23 @@ pub(crate) fn publish(tmp: &Path, path: &Path, bytes: &[u8], durability: Durabil
     persist(file, path, durability)
 }
 
+/// As [`publish`], but what is there stays.
+pub(crate) fn publish_new(tmp: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    if path.try_exists().at("find", path)? {
+        return Ok(());
+    }
+    let mut file = temporary(tmp)?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_data())
+        .at("write", path)?;
+    match file.persist_noclobber(path) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(error.error).at("create", path)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Renames a temporary file to `path`.
 pub(crate) fn persist(file: NamedTempFile, path: &Path, durability: Durability) -> Result<(), Error> {
     if durability == Durability::Synced {

@@ -19,6 +19,8 @@ use crate::{
 
 const MARKER: &str = "oci-layout";
 const INDEX: &str = "index.json";
+const EMPTY_INDEX: &[u8] =
+    br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 
 /// An OCI image layout on disk.
 #[derive(Clone, Debug)]
@@ -68,24 +70,20 @@ impl Layout {
     /// # Errors
     /// If it cannot be written.
     pub fn create(root: impl Into<PathBuf>) -> Result<Self, Error> {
-        let layout = Self { root: root.into() };
+        let root = root.into();
+        Self::create_in(&root, &root)
+    }
+
+    /// As [`create`](Self::create), with temporary files elsewhere.
+    pub(super) fn create_in(root: &Path, tmp: &Path) -> Result<Self, Error> {
+        let layout = Self {
+            root: root.to_owned(),
+        };
         let blobs = layout.blobs();
         fs::create_dir_all(&blobs).at("create", &blobs)?;
-        let index = layout.root.join(INDEX);
-        if !index.try_exists().at("find", &index)? {
-            let mut file = disk::temporary(&layout.root)?;
-            file.write_all(&empty_index()).at("write", &index)?;
-            match file.persist_noclobber(&index) {
-                Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(error.error).at("create", &index);
-                }
-                _ => {}
-            }
-        }
-        let marker = layout.root.join(MARKER);
-        if !marker.try_exists().at("find", &marker)? {
-            disk::publish(&layout.root, &marker, marker_bytes(), Durability::Synced)?;
-        }
+        disk::publish_new(tmp, &layout.root.join(INDEX), EMPTY_INDEX)?;
+        // Never in place of one that is there: it is what `edit` locks.
+        disk::publish_new(tmp, &layout.root.join(MARKER), marker_bytes())?;
         Self::open(layout.root)
     }
 
@@ -112,6 +110,11 @@ impl Layout {
     /// # Errors
     /// If it cannot be read or written; then it is as it was.
     pub fn edit<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T, Error> {
+        self.edit_in(&self.root, change)
+    }
+
+    /// As [`edit`](Self::edit), with temporary files elsewhere.
+    pub(super) fn edit_in<T>(&self, tmp: &Path, change: impl FnOnce(&mut Index) -> T) -> Result<T, Error> {
         let marker = self.root.join(MARKER);
         // Some file systems (NFS) lock only what is open for writing.
         let lock = File::options()
@@ -130,7 +133,7 @@ impl Layout {
                 source,
             })?;
             disk::sync_directory(&self.blobs())?;
-            disk::publish(&self.root, &path, &bytes, Durability::Synced)?;
+            disk::publish(tmp, &path, &bytes, Durability::Synced)?;
             disk::sync_directory(&self.root)?;
         }
         Ok(result)
@@ -297,8 +300,4 @@ pub(crate) fn check_marker(bytes: &[u8]) -> Result<(), String> {
         "1.0.0" => Ok(()),
         other => Err(format!("its version is {other:?}, and only 1.0.0 is known")),
     }
-}
-
-fn empty_index() -> Vec<u8> {
-    br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#.to_vec()
 }

@@ -263,7 +263,7 @@ fn make(root: &Path) -> Result<Layout, Error> {
         let path = root.join(name);
         fs::create_dir_all(&path).at("create", &path)?;
     }
-    Layout::create(root)
+    Layout::create_in(root, Session::new(&root.join("tmp"))?.dir())
 }
 
 fn default_root(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf, Error> {
@@ -276,3 +276,6 @@ fn default_root(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf, E
     let data = data.or_else(|| Some(set("HOME")?.join(".local/share")));
     Ok(data.ok_or(Error::NoHome)?.join("rbuild"))
 }
+
+#[cfg(test)]
+mod tests;

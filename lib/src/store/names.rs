@@ -1,7 +1,7 @@
 //! Tags: which name stands for which image.
 
 use super::{Error, Store};
-use crate::image::{Descriptor, REF_NAME};
+use crate::image::{Descriptor, Index, REF_NAME};
 
 /// An entry of the store's index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Store {
         check(name)?;
         let mut entry = image.clone();
         entry.annotations.insert(REF_NAME.to_owned(), name.to_owned());
-        self.layout().edit(|index| put(&mut index.manifests, entry))
+        self.edit(|index| put(&mut index.manifests, entry))
     }
 
     /// The image of this name.
@@ -79,8 +79,12 @@ impl Store {
         Ok(self.layout().index()?.manifests.into_iter().map(named).collect())
     }
 
+    fn edit<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T, Error> {
+        self.layout().edit_in(self.session()?.dir(), change)
+    }
+
     fn remove_entries(&self, matches: impl Fn(&Descriptor) -> bool) -> Result<Vec<Named>, Error> {
-        self.layout().edit(|index| {
+        self.edit(|index| {
             let (gone, kept) = std::mem::take(&mut index.manifests)
                 .into_iter()
                 .partition(|entry| matches(entry));
