@@ -2,12 +2,21 @@
 
 use std::{
     fmt::Display,
-    io::{Read, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{Cancel, Error, Missing, Outcome, RunSpec};
+use rbuild_sys::Keep;
+use rustix::process::getpid;
+
+use super::{
+    Cancel, Error, Outcome, RunSpec,
+    child::{Report, Task, die_with},
+    ids::Ids,
+    probe::{Found, probe},
+    run::run,
+};
 use crate::event::Stream;
 
 /// What [`Engine::probe`] needs to know.
@@ -19,10 +28,7 @@ pub struct ProbeConfig {
 
 /// A way to run processes on this machine. Clones share it; several threads may run at once.
 #[derive(Clone, Debug)]
-pub struct Engine(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner;
+pub struct Engine(Arc<Found>);
 
 /// How overlayfs finds whiteouts and opaque directories in a layer on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,54 +40,120 @@ pub enum Whiteouts {
 }
 
 impl Engine {
-    /// Tries what this machine allows, the fastest first.
+    /// Tries what this machine allows: to be root by itself, or in a user namespace.
     pub fn probe(config: &ProbeConfig) -> Result<Self, Error> {
-        let _ = (&config.scratch, Inner);
-        Err(Error::Unavailable(Missing::IdMapProgram("newuidmap")))
+        probe(&config.scratch).map(Arc::new).map(Self)
     }
 
     /// How layers on disk must be written for this engine.
     pub fn whiteouts(&self) -> Whiteouts {
-        Whiteouts::Trusted
+        self.0.whiteouts
     }
 
     /// A directory name for layers on disk that this engine can use: they differ in owners and in whiteouts.
     pub fn format(&self) -> &str {
-        "root"
+        &self.0.format
     }
 
     /// Does some work with the ids that a run has: as its root, able to give files to any of its users.
     ///
     /// For real root that is here and now. Otherwise the work is done in a forked child, so it sees a copy of this
     /// process's memory, and nothing that it changes there comes back; only files and pipes do. The child has one
-    /// thread: the work must not wait for locks or threads of this process.
+    /// thread to begin with: the work must not wait for locks or threads of this process.
     pub fn with_ids<E: Display>(&self, work: impl FnOnce() -> Result<(), E>) -> Result<(), Error> {
-        work().map_err(|error| Error::WithIds(error.to_string()))
+        match self.0.ids {
+            Ids::Own => work().map_err(failed),
+            Ids::Mapped(_) => {
+                let launching = rbuild_sys::launching();
+                let task = self.spawn(&launching, work)?;
+                drop(launching);
+                finish(task)
+            }
+        }
     }
 
-    /// Like [`with_ids`](Self::with_ids), with a pipe from the work to `consume`, which is called in this process.
+    /// Like [`with_ids`](Self::with_ids), with a pipe from the work to `consume`, which is called in this process at
+    /// the same time. What `consume` leaves unread is thrown away. If the work fails, that is the result.
     pub fn produce<T, E: Display>(
         &self,
         produce: impl FnOnce(&mut dyn Write) -> Result<(), E> + Send,
         consume: impl FnOnce(&mut dyn Read) -> T,
     ) -> Result<T, Error> {
-        produce(&mut Vec::new()).map_err(|error| Error::WithIds(error.to_string()))?;
-        Ok(consume(&mut std::io::empty()))
+        let launching = rbuild_sys::launching();
+        let (mut reader, mut writer) = io::pipe().map_err(cannot("make a pipe"))?;
+        if let Ids::Own = self.0.ids {
+            drop(launching);
+            // The pipe belongs to the closures: a panic of either ends the other.
+            return std::thread::scope(move |scope| {
+                let work = scope.spawn(move || produce(&mut writer).map_err(failed));
+                let consumed = consume(&mut reader);
+                io::copy(&mut reader, &mut io::sink()).map_err(cannot("read from a pipe"))?;
+                match work.join() {
+                    Ok(done) => done.map(|()| consumed),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            });
+        }
+        let task = self.spawn(&launching, || produce(&mut &writer))?;
+        drop(writer);
+        drop(launching);
+        let consumed = consume(&mut reader);
+        io::copy(&mut reader, &mut io::sink()).map_err(cannot("read from a pipe"))?;
+        finish(task).map(|()| consumed)
+    }
+
+    /// Starts a child that does some work as root of the engine's ids.
+    fn spawn<E: Display>(
+        &self,
+        launching: &std::sync::MutexGuard<'_, ()>,
+        work: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Task, Error> {
+        let parent = getpid();
+        let work = |_: &_| {
+            self.0.ids.enter()?;
+            die_with(parent)?;
+            work().map_err(|error| Report::Failed(error.to_string()))?;
+            Ok(Report::Done)
+        };
+        Task::spawn(launching, Keep::All, work).map_err(cannot("fork"))
     }
 
     /// Removes a directory that may hold files of any id of this engine. Fine if it is not there.
     pub fn remove_tree(&self, path: &Path) -> Result<(), Error> {
-        self.with_ids(|| std::fs::remove_dir_all(path))
+        self.with_ids(|| match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(format!("cannot remove {}: {error}", path.display()))
+            }
+            _ => Ok(()),
+        })
     }
 
     /// Runs a process to its end and gives its output to `output` as it comes.
+    ///
+    /// Whatever else it started has ended as well when this returns. All paths of this machine in `spec` are
+    /// absolute.
     pub fn run(
         &self,
         spec: &RunSpec,
         cancel: &Cancel,
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<Outcome, Error> {
-        let _ = (spec, cancel, output);
-        Err(Error::Unavailable(Missing::IdMapProgram("newuidmap")))
+        run(spec, &self.0.ids, self.0.whiteouts, cancel, output)
     }
+}
+
+fn finish(task: Task) -> Result<(), Error> {
+    match task.join().map_err(cannot("wait for a child process"))? {
+        Report::Done => Ok(()),
+        failure => Err(failure.into_error()),
+    }
+}
+
+fn failed(error: impl Display) -> Error {
+    Error::WithIds(error.to_string())
+}
+
+fn cannot(what: &str) -> impl FnOnce(io::Error) -> Error {
+    let what = what.to_owned();
+    |source| Error::Setup { what, source }
 }

@@ -7,11 +7,19 @@
 //! - `engine`: [`Engine`], what the rest of the crate holds
 //! - `spec`: [`RunSpec`], what to run, and [`Outcome`], how it ended
 //! - `cancel`: [`Cancel`], ends runs from other threads
+//! - `probe`, `ids`: what this machine allows; whose numbers a run's users have
+//! - `run`, `child`: a run as its parent sees it; children and what they report
+//! - `inside`: a run as its children see it
 //! - `error`: [`Error`], and [`Missing`]: why this machine cannot run anything, and what to do about it
 
 mod cancel;
+mod child;
 mod engine;
 mod error;
+mod ids;
+mod inside;
+mod probe;
+mod run;
 mod spec;
 
 pub use cancel::Cancel;

@@ -1,0 +1,244 @@
+//! The identity view: whose numbers a run's users have.
+
+use std::{
+    fs, io,
+    os::fd::{AsFd, OwnedFd},
+    process::{Command, Stdio},
+};
+
+use rbuild_sys::Keep;
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    process::{getpid, getuid},
+    thread::{
+        LinkNameSpaceType, UnshareFlags, move_into_link_name_space, set_thread_groups, set_thread_res_gid,
+        set_thread_res_uid,
+    },
+};
+
+use super::{
+    Error, Missing,
+    child::{Doing, Report, Task, die_with},
+};
+use crate::Digest;
+
+/// Whose ids a run has.
+#[derive(Debug)]
+pub(super) enum Ids {
+    /// Those of this process, which is root.
+    Own,
+    /// Those of a user namespace: this user is its root, and subordinate ids are its other users.
+    Mapped(OwnedFd),
+}
+
+impl Ids {
+    /// Makes a child root of these ids. Changes of identity undo [`die_with`]: call that afterwards.
+    pub fn enter(&self) -> Result<(), Report> {
+        let Self::Mapped(namespace) = self else {
+            return Ok(());
+        };
+        use rustix::process::{Gid, Uid};
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::User))
+            .doing(|| "enter the user namespace".to_owned())?;
+        set_thread_groups(&[])
+            .and_then(|()| set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT))
+            .and_then(|()| set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT))
+            .doing(|| "become root of the user namespace".to_owned())
+    }
+}
+
+/// Makes a user namespace with a full range of ids, and gives its mapping in words.
+pub(super) fn map_ids() -> Result<(OwnedFd, String), Error> {
+    let uid = getuid().as_raw();
+    let gid = rustix::process::getgid().as_raw();
+    let user = user_name(uid);
+    let uids = Mapping::of("/etc/subuid", "newuidmap", &user, uid, uid)?;
+    let gids = Mapping::of("/etc/subgid", "newgidmap", &user, uid, gid)?;
+    let namespace = make_namespace(|pid| {
+        uids.apply(pid)?;
+        gids.apply(pid)
+    })?;
+    Ok((namespace, format!("{uids} {gids}")))
+}
+
+/// Makes a user namespace; `map` writes its maps, given the id of a process in it.
+fn make_namespace(map: impl FnOnce(i32) -> Result<(), Error>) -> Result<OwnedFd, Error> {
+    let setup = |what: &str| {
+        let what = what.to_owned();
+        |source| Error::Setup { what, source }
+    };
+    let launching = rbuild_sys::launching();
+    let parent = getpid();
+    let (wait, hold) = io::pipe().map_err(setup("make a pipe"))?;
+    let task = Task::spawn(&launching, Keep::Only(&[wait.as_fd()]), |reporter| {
+        rbuild_sys::unshare(UnshareFlags::NEWUSER).doing(String::new)?;
+        die_with(parent)?;
+        reporter.send(&Report::Done);
+        let _ = io::Read::read(&mut &wait, &mut [0]);
+        Ok(Report::Done)
+    })
+    .map_err(setup("fork"))?;
+    drop(wait);
+    drop(launching);
+    match task.first_report().map_err(setup("ask a child process"))? {
+        Some(Report::Done) => {}
+        Some(Report::Setup { errno, .. }) => return Err(no_namespace(errno)),
+        Some(Report::Failed(message)) => return Err(Error::WithIds(message)),
+        _ => {
+            return Err(Error::WithIds(
+                "a child process ended without a report".to_owned(),
+            ));
+        }
+    }
+    let path = format!("/proc/{}/ns/user", task.child.pid());
+    let namespace = rustix::fs::open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| Error::Setup {
+            what: format!("open {path}"),
+            source: error.into(),
+        })?;
+    map(task.child.pid())?;
+    drop(hold);
+    Ok(namespace)
+}
+
+fn no_namespace(errno: i32) -> Error {
+    let source = io::Error::from_raw_os_error(errno);
+    Error::Unavailable(Missing::UserNamespaces {
+        reason: what_forbids_namespaces(errno),
+        source,
+    })
+}
+
+/// What stands in the way of user namespaces, as far as this machine tells.
+pub(super) fn what_forbids_namespaces(errno: i32) -> String {
+    let says = |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
+    let seccomp = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        status.lines().any(|line| {
+            line.strip_prefix("Seccomp:")
+                .is_some_and(|mode| mode.trim() == "2")
+        })
+    };
+    if says("/proc/sys/user/max_user_namespaces", "0") {
+        "sysctl user.max_user_namespaces is 0"
+    } else if Errno::from_raw_os_error(errno) == Errno::NOSPC {
+        "there are as many as sysctl user.max_user_namespaces allows"
+    } else if says("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        "sysctl kernel.unprivileged_userns_clone is 0"
+    } else if says("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        "sysctl kernel.apparmor_restrict_unprivileged_userns is 1"
+    } else if seccomp() {
+        "a seccomp filter is active, as in most containers"
+    } else if Errno::from_raw_os_error(errno) == Errno::INVAL {
+        "the kernel was built without them"
+    } else {
+        "the system forbids them"
+    }
+    .to_owned()
+}
+
+fn user_name(uid: u32) -> String {
+    match nix::unistd::User::from_uid(uid.into()) {
+        Ok(Some(user)) => user.name,
+        _ => uid.to_string(),
+    }
+}
+
+/// The ids of a namespace: 0 is the user, from 1 on come the subordinate ids.
+struct Mapping {
+    program: &'static str,
+    /// Triples of first id inside, first id outside, number.
+    ranges: Vec<[u32; 3]>,
+}
+
+impl Mapping {
+    fn of(file: &'static str, program: &'static str, user: &str, uid: u32, own: u32) -> Result<Self, Error> {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let subordinate = subordinate_ranges(&text, user, uid);
+        if subordinate.is_empty() {
+            return Err(Error::Unavailable(Missing::SubordinateIds {
+                file,
+                user: user.to_owned(),
+            }));
+        }
+        let mut ranges = vec![[0, own, 1]];
+        let mut next = 1_u32;
+        for (start, count) in subordinate {
+            let Some(end) = next.checked_add(count) else { break };
+            ranges.push([next, start, count]);
+            next = end;
+        }
+        Ok(Self { program, ranges })
+    }
+
+    fn apply(&self, pid: i32) -> Result<(), Error> {
+        let mut command = Command::new(self.program);
+        command
+            .arg(pid.to_string())
+            .args(self.ranges.iter().flatten().map(u32::to_string));
+        let output = match command.stdin(Stdio::null()).output() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::Unavailable(Missing::IdMapProgram(self.program)));
+            }
+            Err(source) => {
+                return Err(Error::Setup {
+                    what: format!("run {}", self.program),
+                    source,
+                });
+            }
+            Ok(output) => output,
+        };
+        if output.status.success() {
+            return Ok(());
+        }
+        let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(Error::Unavailable(Missing::IdMapRefused {
+            program: self.program,
+            message,
+        }))
+    }
+}
+
+impl std::fmt::Display for Mapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.ranges)
+    }
+}
+
+/// The ranges of a user in the form of `subuid(5)`: `name-or-number:first:count`.
+fn subordinate_ranges(text: &str, user: &str, uid: u32) -> Vec<(u32, u32)> {
+    let number = uid.to_string();
+    let range = |line: &str| {
+        let mut fields = line.trim().split(':');
+        let owner = fields.next()?;
+        let start = fields.next()?.parse().ok()?;
+        let count = fields.next()?.parse().ok()?;
+        (owner == user || owner == number)
+            .then_some((start, count))
+            .filter(|(_, count)| *count > 0)
+    };
+    text.lines().filter_map(range).collect()
+}
+
+/// A short name for a mapping: layers on disk made under one are of no use under another.
+pub(super) fn mapping_name(mapping: &str) -> String {
+    format!("mapped-{}", Digest::of(mapping).short())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_subordinate_ranges() {
+        let text =
+            "root:1:2\n# a comment\nme:100000:65536\n 1000:300000:10 \nme:bad:1\nme:5:0\nme:7\nyou:9:9\n";
+        assert_eq!(
+            subordinate_ranges(text, "me", 1000),
+            [(100_000, 65_536), (300_000, 10)]
+        );
+        assert_eq!(subordinate_ranges(text, "nobody", 7), []);
+        assert_eq!(subordinate_ranges("", "me", 1000), []);
+    }
+}

@@ -1,0 +1,198 @@
+//! What happens in the children of a run, between fork and exec.
+//!
+//! Two processes: the *monitor* makes the namespaces and mounts, and waits. It stays outside of the process id
+//! namespace. Its child is process 1 of that namespace and becomes the *payload*; when it ends, the kernel ends all
+//! others in there. The monitor ends the payload when the build's process says so or is gone, then removes mount points
+//! that had to be made, and reports.
+//!
+//! - `root`: overlays and the change of the root directory
+//! - `place`: mount points
+//! - `system`: `/dev`, `/proc`, `/sys`
+//! - `mounts`: name resolution, and what the RUN asks for
+//! - `payload`: identity, limits, the program
+//!
+//! Real root is confined by namespaces, by the capabilities that container engines leave to a container's root, by
+//! device nodes that cannot be opened outside of `/dev`, and by what is hidden in `/proc` and `/sys`.
+
+mod mounts;
+mod payload;
+mod place;
+pub(super) mod root;
+mod system;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rbuild_sys::{Ended, Keep};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::Mode,
+    io::Errno,
+    process::{Pid, PidfdFlags, Resource, Rlimit, getpid, getppid, getrlimit, pidfd_open, setrlimit},
+    thread::UnshareFlags,
+};
+
+use self::{
+    place::Places,
+    root::{Writes, become_root, overlay, private_mounts, scaffold},
+};
+use super::{
+    Network, RunSpec, Whiteouts,
+    child::{Doing, Report, Reporter},
+    ids::Ids,
+};
+
+/// All that a run's children need to know.
+pub(super) struct Inside<'a> {
+    pub spec: &'a RunSpec,
+    pub ids: &'a Ids,
+    pub whiteouts: Whiteouts,
+    /// Where the payload writes to: standard output, standard error.
+    pub output: [BorrowedFd<'a>; 2],
+    /// Readable when the run should end.
+    pub stop: BorrowedFd<'a>,
+    /// The build's process.
+    pub parent: Pid,
+}
+
+impl Inside<'_> {
+    /// The monitor's life. Gives the way in which the payload ended.
+    pub fn monitor(&self, reporter: &Reporter) -> Result<Report, Report> {
+        let parent = watch(self.parent)?;
+        rustix::process::umask(Mode::empty());
+        many_descriptors();
+        self.ids.enter()?;
+        self.namespaces()?;
+        let mut view = self.view()?;
+        let monitor =
+            pidfd_open(getpid(), PidfdFlags::empty()).doing(|| "get a process handle".to_owned())?;
+        let mut payload = rbuild_sys::fork(Keep::All, || {
+            reporter.watch(|| self.payload(&view, monitor.as_fd()));
+            // Only a failure comes here.
+            1
+        })
+        .doing(|| "fork".to_owned())?;
+        if wait_for_any([payload.as_fd(), self.stop, parent.as_fd()])? != 0 {
+            payload.kill();
+        }
+        let ended = payload.wait().doing(|| "wait for the payload".to_owned())?;
+        view.places.remove_made();
+        Ok(match ended {
+            Ended::Exited(code) => Report::Exited(code),
+            Ended::Signaled(signal) => Report::Signaled(signal),
+            Ended::Unknown => Report::Failed("nobody knows how the payload ended".to_owned()),
+        })
+    }
+
+    fn namespaces(&self) -> Result<(), Report> {
+        let mut flags =
+            UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+        if self.spec.network == Network::None {
+            flags |= UnshareFlags::NEWNET;
+        }
+        rbuild_sys::unshare(flags).doing(|| "make namespaces".to_owned())?;
+        if self.spec.network == Network::None {
+            rbuild_sys::loopback_up().doing(|| "start the loopback interface".to_owned())?;
+        }
+        rustix::system::sethostname(self.spec.hostname.as_bytes())
+            .doing(|| "set the host name".to_owned())?;
+        private_mounts()
+    }
+
+    /// Makes everything that the payload will see but `/proc`, which only itself can mount.
+    fn view(&self) -> Result<View, Report> {
+        let spec = self.spec;
+        let mounts = spec.spare.join("mounts");
+        std::fs::create_dir(&mounts).doing(|| format!("make {}", mounts.display()))?;
+        let scaffold = scaffold(&mounts)?;
+        let writes = Writes {
+            upper: &spec.upper,
+            work: &spec.work,
+        };
+        let root = overlay(
+            scaffold.as_fd(),
+            "root",
+            &spec.lowers,
+            Some(writes),
+            self.whiteouts,
+        )?;
+        let again = root.try_clone().doing(|| "keep the root".to_owned())?;
+        let mut places = Places::new(again);
+        let dev = system::devices(&mut places)?;
+        let null = root::open_in_root(&dev, "null".as_ref()).doing(|| "find /dev/null".to_owned())?;
+        system::system(&mut places, spec.network, &null)?;
+        let proc = places.lasting("/proc").doing(|| "make /proc".to_owned())?;
+        mounts::mount_all(spec, scaffold.as_fd(), self.whiteouts, &mut places)?;
+        Ok(View {
+            root,
+            proc,
+            null,
+            places: Some(places),
+        })
+    }
+
+    /// The payload's life until its program takes over.
+    fn payload(&self, view: &View, monitor: BorrowedFd<'_>) -> Result<std::convert::Infallible, Report> {
+        system::processes(view.proc.as_fd(), &view.null)?;
+        become_root(view.root.as_fd())?;
+        payload::become_payload(self.spec, self.output, monitor)
+    }
+}
+
+/// The root as the payload will see it.
+struct View {
+    root: OwnedFd,
+    proc: OwnedFd,
+    null: OwnedFd,
+    places: Places,
+}
+
+/// A handle of the parent process, which tells when it ends.
+fn watch(parent: Pid) -> Result<OwnedFd, Report> {
+    let handle =
+        pidfd_open(parent, PidfdFlags::empty()).doing(|| "get a handle of the parent process".to_owned())?;
+    if getppid() != Some(parent) {
+        return Err(Report::Failed("the parent process is gone".to_owned()));
+    }
+    Ok(handle)
+}
+
+/// A layer takes a descriptor, and there can be hundreds.
+fn many_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+}
+
+/// Waits until one is readable, and says which.
+fn wait_for_any<const N: usize>(sources: [BorrowedFd<'_>; N]) -> Result<usize, Report> {
+    let mut sources = sources.map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN));
+    loop {
+        match poll(&mut sources, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error).doing(|| "wait".to_owned()),
+        }
+        if let Some(ready) = sources.iter().position(|source| !source.revents().is_empty()) {
+            return Ok(ready);
+        }
+    }
+}
+
+/// Whether something is readable now.
+fn is_ready(source: BorrowedFd<'_>) -> bool {
+    let mut sources = [PollFd::from_borrowed_fd(source, PollFlags::IN)];
+    matches!(
+        poll(
+            &mut sources,
+            Some(&Timespec {
+                tv_sec: 0,
+                tv_nsec: 0
+            })
+        ),
+        Ok(1..)
+    )
+}
