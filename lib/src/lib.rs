@@ -9,6 +9,7 @@ pub mod image;
 pub mod layer;
 mod locator;
 pub mod registry;
+pub mod rootfs;
 pub mod store;
 pub mod tree;
 

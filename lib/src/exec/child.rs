@@ -114,15 +114,16 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-/// Takes the first report out of what came through a pipe.
-fn parse(bytes: &[u8]) -> Option<Report> {
+/// Takes the first report out of what came through a pipe, and says how long it was.
+fn parse(bytes: &[u8]) -> Option<(Report, usize)> {
     let (tag, rest) = bytes.split_first()?;
     let (number, rest) = rest.split_first_chunk()?;
     let (length, rest) = rest.split_first_chunk()?;
     let number = i32::from_le_bytes(*number);
     let text = rest.get(..u16::from_le_bytes(*length).into())?;
+    let length = bytes.len() - rest.len() + text.len();
     let text = || String::from_utf8_lossy(text).into_owned();
-    Some(match tag {
+    let report = match tag {
         0 => Report::Done,
         1 => Report::Exited(number),
         2 => Report::Signaled(number),
@@ -135,13 +136,15 @@ fn parse(bytes: &[u8]) -> Option<Report> {
             reason: text(),
         },
         _ => Report::Failed(text()),
-    })
+    };
+    Some((report, length))
 }
 
 /// A child at work.
 pub(super) struct Task {
     pub child: Child,
     reports: PipeReader,
+    unread: Vec<u8>,
 }
 
 impl Task {
@@ -176,11 +179,15 @@ impl Task {
             }
             None => 1,
         })?;
-        Ok(Self { child, reports })
+        Ok(Self {
+            child,
+            reports,
+            unread: Vec::new(),
+        })
     }
 
-    /// Waits for a report, or for the end of the child without one.
-    pub fn first_report(&self) -> io::Result<Option<Report>> {
+    /// Waits for the next report, or for the end of the child without one.
+    pub fn next_report(&mut self) -> io::Result<Option<Report>> {
         let mut sources = [
             PollFd::new(&self.reports, PollFlags::IN),
             PollFd::new(&self.child, PollFlags::IN),
@@ -193,7 +200,7 @@ impl Task {
         self.received()
     }
 
-    /// Waits for the child's end, and gives its first report: the cause, if there are several.
+    /// Waits for the child's end, and gives its next report: the cause, if there are several.
     pub fn join(mut self) -> io::Result<Report> {
         let ended = self.child.wait()?;
         Ok(self.received()?.unwrap_or_else(|| {
@@ -204,14 +211,19 @@ impl Task {
         }))
     }
 
-    /// What has come so far. Does not wait for the end of the pipe, which other children may hold open.
-    fn received(&self) -> io::Result<Option<Report>> {
+    /// The next report of those that have come. Does not wait for the end of the pipe, which other children may hold
+    /// open.
+    fn received(&mut self) -> io::Result<Option<Report>> {
         rustix::io::ioctl_fionbio(&self.reports, true)?;
-        let mut bytes = Vec::new();
-        match (&self.reports).read_to_end(&mut bytes) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-            _ => Ok(parse(&bytes)),
+        match self.reports.read_to_end(&mut self.unread) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
         }
+        let Some((report, length)) = parse(&self.unread) else {
+            return Ok(None);
+        };
+        self.unread.drain(..length);
+        Ok(Some(report))
     }
 }
 

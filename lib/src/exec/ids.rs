@@ -71,7 +71,7 @@ fn make_namespace(map: impl FnOnce(i32) -> Result<(), Error>) -> Result<OwnedFd,
     let launching = rbuild_sys::launching();
     let parent = getpid();
     let (wait, hold) = io::pipe().map_err(setup("make a pipe"))?;
-    let task = Task::spawn(&launching, Keep::Only(&[wait.as_fd()]), |reporter| {
+    let mut task = Task::spawn(&launching, Keep::Only(&[wait.as_fd()]), |reporter| {
         rbuild_sys::unshare(UnshareFlags::NEWUSER).doing(String::new)?;
         die_with(parent)?;
         reporter.send(&Report::Done);
@@ -81,7 +81,7 @@ fn make_namespace(map: impl FnOnce(i32) -> Result<(), Error>) -> Result<OwnedFd,
     .map_err(setup("fork"))?;
     drop(wait);
     drop(launching);
-    match task.first_report().map_err(setup("ask a child process"))? {
+    match task.next_report().map_err(setup("ask a child process"))? {
         Some(Report::Done) => {}
         Some(Report::Setup { errno, .. }) => return Err(no_namespace(errno)),
         Some(Report::Failed(message)) => return Err(Error::WithIds(message)),

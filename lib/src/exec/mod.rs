@@ -26,3 +26,6 @@ pub use cancel::Cancel;
 pub use engine::{Engine, ProbeConfig, Whiteouts};
 pub use error::{Error, Missing};
 pub use spec::{Mount, MountKind, Network, Outcome, RunSpec, User};
+
+#[cfg(test)]
+mod tests;

@@ -135,8 +135,8 @@ fn try_all(scratch: &Path, ids: &Ids, whiteouts: Whiteouts) -> Result<(), Error>
         what: "try what this machine allows".to_owned(),
         source,
     };
-    let task = task.map_err(failed)?;
-    match task.first_report().map_err(failed)? {
+    let mut task = task.map_err(failed)?;
+    match task.next_report().map_err(failed)? {
         Some(Report::Done) => {}
         Some(Report::Setup { what, errno }) => return Err(no_mounts(ids, &what, errno)),
         Some(other) => return Err(other.into_error()),

@@ -126,7 +126,7 @@ impl Inside<'_> {
             root,
             proc,
             null,
-            places: Some(places),
+            places,
         })
     }
 

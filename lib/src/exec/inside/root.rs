@@ -49,6 +49,7 @@ pub(in crate::exec) fn file_system(
 ) -> Result<OwnedFd, Report> {
     let make = || {
         let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(&context, "source", kind)?;
         for (name, value) in options {
             fsconfig_set_string(&context, *name, *value)?;
         }
@@ -162,6 +163,7 @@ impl Overlay {
     /// Layer by layer; Linux 6.7 and later, others say EINVAL.
     fn create(&self) -> rustix::io::Result<OwnedFd> {
         let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(&context, "source", "overlay")?;
         for lower in &self.lower {
             fsconfig_set_string(&context, "lowerdir+", path_of(lower))?;
         }
