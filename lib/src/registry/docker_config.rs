@@ -2,22 +2,17 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
-    io::{self, Write as _},
+    env, fs, io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
-use super::{Credentials, Keychain, KeychainError, Secret};
+use super::{Credentials, Keychain, KeychainError, Secret, credential_helper::Helpers};
 
 /// What docker calls its own registry in its configuration.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
-/// The user name by which a helper says that the secret is an identity token.
-const TOKEN_USER: &str = "<token>";
-
 /// The files that docker, podman, buildah and skopeo share.
 ///
 /// `$REGISTRY_AUTH_FILE` alone if it is set; else, the first that knows the registry: `$DOCKER_CONFIG/config.json`,
@@ -26,23 +21,35 @@ const TOKEN_USER: &str = "<token>";
 #[derive(Clone, Debug)]
 pub struct DockerKeychain {
     files: Vec<PathBuf>,
+    helpers: Helpers,
 }
 
 impl DockerKeychain {
     /// The files that the environment says.
     pub fn from_environment() -> Self {
+        let set = |name: &str| {
+            env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         Self {
-            files: files(|name| {
-                env::var_os(name)
-                    .filter(|value| !value.is_empty())
-                    .map(PathBuf::from)
-            }),
+            files: files(set),
+            helpers: Helpers::default(),
         }
     }
 
     /// These files, in this order.
     pub fn new(files: Vec<PathBuf>) -> Self {
-        Self { files }
+        Self {
+            files,
+            helpers: Helpers::default(),
+        }
+    }
+
+    /// Runs the helper programs of this directory, not those on `PATH`.
+    pub fn helpers(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.helpers = Helpers::of(directory.into());
+        self
     }
 }
 
@@ -71,7 +78,7 @@ impl Keychain for DockerKeychain {
             let Some(config) = Config::read(file)? else {
                 continue;
             };
-            if let Some(found) = config.credentials(file, host, repository)? {
+            if let Some(found) = config.credentials(file, &self.helpers, host, repository)? {
                 return Ok(Some(found));
             }
         }
@@ -124,6 +131,7 @@ impl Config {
     fn credentials(
         &self,
         file: &Path,
+        helpers: &Helpers,
         host: &str,
         repository: &str,
     ) -> Result<Option<Credentials>, KeychainError> {
@@ -133,7 +141,7 @@ impl Config {
             .iter()
             .find(|(key, _)| keys.contains(&bare(key).to_owned()))
         {
-            return ask_helper(helper, key);
+            return helpers.ask(helper, key);
         }
         for key in &keys {
             let entry = self
@@ -150,8 +158,8 @@ impl Config {
         }
         match self.creds_store.as_str() {
             "" => Ok(None),
-            helper if host == "docker.io" => ask_helper(helper, DOCKER_HUB_KEY),
-            helper => ask_helper(helper, host),
+            helper if host == "docker.io" => helpers.ask(helper, DOCKER_HUB_KEY),
+            helper => helpers.ask(helper, host),
         }
     }
 }
@@ -222,53 +230,4 @@ fn bare(key: &str) -> &str {
     key.strip_suffix("/v1")
         .or_else(|| key.strip_suffix("/v2"))
         .unwrap_or(key)
-}
-
-/// What a helper prints.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Answer {
-    username: String,
-    secret: String,
-}
-
-/// Runs `docker-credential-NAME get` with the server's name on its standard input (docker-credential-helpers).
-fn ask_helper(name: &str, server: &str) -> Result<Option<Credentials>, KeychainError> {
-    let program = format!("docker-credential-{name}");
-    let failed = |reason: String| problem(&program, reason);
-    let mut child = Command::new(&program)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(format!("cannot be run: {error}")))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A helper that ends without reading says why by its output.
-        let _ = stdin.write_all(server.as_bytes());
-    }
-    let output = child
-        .wait_with_output()
-        .map_err(|error| failed(error.to_string()))?;
-    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if !output.status.success() {
-        if said.contains("credentials not found") {
-            return Ok(None);
-        }
-        let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        let reason = [said, complaint, output.status.to_string()]
-            .into_iter()
-            .find(|text| !text.is_empty());
-        return Err(failed(reason.unwrap_or_default()));
-    }
-    let answer: Answer =
-        serde_json::from_str(&said).map_err(|error| failed(format!("its answer cannot be read: {error}")))?;
-    let secret = match answer.username.as_str() {
-        TOKEN_USER => Secret::IdentityToken(answer.secret),
-        username => password_of(username, &answer.secret),
-    };
-    Ok(Some(Credentials {
-        secret,
-        source: program,
-    }))
 }

@@ -10,7 +10,8 @@
 //! - `retry`: which failures are worth another attempt, and when
 //! - `host`: one host: HTTP or TLS, which address; `tls`: whom to trust
 //! - `auth`: logging in to one host; `challenge`: what it wants to see
-//! - `keychain`: credentials, and the trait of those who have them; `docker_config`: docker's and podman's files and helpers
+//! - `keychain`: credentials, and the trait of those who have them; `docker_config`: docker's and podman's files;
+//!   `credential_helper`: their programs
 //! - `error`: what can go wrong; every error names host, repository and cause
 //!
 //! All requests go through one client for each host, made when the host is first needed. That client is reqwest's: registry
@@ -21,6 +22,7 @@ mod auth;
 mod blobs;
 mod challenge;
 mod client;
+mod credential_helper;
 mod docker_config;
 mod error;
 mod host;
@@ -44,3 +46,6 @@ pub use pull::BlobStream;
 pub use push::Source;
 pub use reference::{ParseReferenceError, Reference};
 pub use retry::Retry;
+
+#[cfg(test)]
+mod tests;
