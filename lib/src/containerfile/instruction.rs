@@ -361,6 +361,10 @@ impl Parser<'_, '_> {
             },
         };
         let mounts = flags.list("mount");
+        for mount in &mounts {
+            super::mount::check(&mount.text)
+                .map_err(|error| Diagnostic::error("InvalidMount", error.to_string(), mount.span.clone()))?;
+        }
         let command = self.command(&self.head.arguments)?;
         Ok(Run {
             mounts,

@@ -7,22 +7,30 @@
 //! - `instruction`: one instruction; `parse`: the whole file
 //! - `ast`: what comes of it
 //! - [`expand`]: variables, quotes and escapes in words
+//! - [`ignore`], [`pattern`]: which paths are meant; `glob` does the matching for both
+//! - [`mount`]: the options of `RUN --mount`; `csv` splits them
 //! - [`values`]: the small languages inside of arguments
 //! - `diagnostic`, `render`, `suggest`: what is wrong, shown to people
 
 mod ast;
+mod csv;
 mod diagnostic;
 pub mod expand;
 mod flags;
+mod glob;
 mod heredoc;
+pub mod ignore;
 mod instruction;
 mod lines;
+pub mod mount;
 mod parse;
+pub mod pattern;
 mod render;
 mod suggest;
 pub mod values;
 mod words;
 
 pub use ast::*;
+pub use csv::CsvError;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use render::{Position, position};

@@ -1,8 +1,27 @@
-//! The small languages inside of arguments: durations, and others. All work on text that is already expanded.
+//! The small languages inside of arguments. All of these work on text that is already expanded.
+//!
+//! - `chmod`, `owner`: what `--chmod` and `--chown`, and `USER`, say
+//! - `duration`: of `HEALTHCHECK`
+//! - `git`: sources that are git repositories, or URLs
+//! - `port`: of `EXPOSE`
+//! - `scalar`: yes or no, and sizes
+//! - `signal`: of `STOPSIGNAL`
 
+mod chmod;
 mod duration;
+mod git;
+mod owner;
+mod port;
+mod scalar;
+mod signal;
 
+pub use chmod::{Chmod, InvalidChmod};
 pub use duration::{InvalidDuration, parse_duration};
+pub use git::{GitSource, InvalidGitSource, Origin};
+pub use owner::{Owner, Principal};
+pub use port::{InvalidPort, Ports, Protocol};
+pub use scalar::{parse_bool, parse_size};
+pub use signal::{InvalidSignal, check_signal};
 
 /// Whether a name, in lower case, may be a stage's.
 pub(super) fn is_stage_name(name: &str) -> bool {
