@@ -352,7 +352,8 @@ impl<'a, 'v> Machine<'a, 'v> {
         }
         let known = matches!(modifier, '-' | '+' | '?' | '#' | '%') || (modifier == '/' && !or_empty);
         // Where variables stay as written, so do modifiers that are unknown after a colon.
-        if !known && !(or_empty && self.options.variables.is_none()) {
+        let kept = or_empty && self.options.variables.is_none();
+        if !(known || kept) {
             let colon = if or_empty { ":" } else { "" };
             return Err(ExpandError::UnsupportedModifier(
                 format!("{colon}{modifier}"),
