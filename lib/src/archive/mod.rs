@@ -113,3 +113,6 @@ fn entries(image: &Descriptor, names: &[String]) -> Vec<Descriptor> {
     };
     names.iter().map(named).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,10 @@ impl Memory {
         self.0.lock().unwrap().insert(*digest, bytes.to_vec());
     }
 
+    pub(crate) fn bytes(&self, digest: &Digest) -> Vec<u8> {
+        self.0.lock().unwrap()[digest].clone()
+    }
+
     pub(crate) fn forget(&self, digest: &Digest) {
         self.0.lock().unwrap().remove(digest);
     }
