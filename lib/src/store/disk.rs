@@ -1,9 +1,8 @@
 //! Publishing files, and errors that carry their path.
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -60,11 +59,11 @@ pub(crate) enum Durability {
 
 /// A new file in `dir`, removed when dropped. Permissions are those that `umask` leaves.
 pub(crate) fn temporary(dir: &Path) -> Result<NamedTempFile, Error> {
+    // Not `tempfile_in`: its errors name the file, and nobody chose that name.
+    let create = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
     tempfile::Builder::new()
         .prefix(".rbuild-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(dir)
-        .map_err(|error| io::Error::from(error.kind()))
+        .make_in(dir, create)
         .at("create a file in", dir)
 }
 

@@ -215,7 +215,11 @@ fn an_archive_is_replaced_at_once_or_not_at_all() {
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     let missing = locator("oci-archive", &dir.path().join("no/such/x.tar"), None);
-    assert!(chain(&write(&memory, &good, &missing, &[]).unwrap_err()).contains("no/such: No such file"));
+    let error = chain(&write(&memory, &good, &missing, &[]).unwrap_err());
+    assert!(
+        error.ends_with("no/such: No such file or directory (os error 2)"),
+        "{error}"
+    );
 }
 
 #[test]
