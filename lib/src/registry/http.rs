@@ -261,6 +261,9 @@ fn tls_reason(error: &rustls::Error) -> String {
                 "its certificate is not trusted: {why}; SSL_CERT_FILE or certs.d can name who is to be trusted"
             )
         }
+        rustls::Error::AlertReceived(alert) => {
+            format!("it says {alert:?}; if it wants a client certificate, certs.d can hold one")
+        }
         error => error.to_string(),
     }
 }

@@ -1,11 +1,14 @@
 //! What the tests of rbuild share.
 //!
 //! - `cages`: kinds of place that rbuild must work in
+//! - `docker_registry`: the real thing, as a process
 //! - `registry`: a registry in this process, which can misbehave
 //! - `need`: programs and abilities that a machine may lack
 
 pub mod cages;
+mod docker_registry;
 mod need;
 pub mod registry;
 
+pub use docker_registry::DockerRegistry;
 pub use need::{need, skip};

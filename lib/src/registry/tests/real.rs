@@ -2,73 +2,19 @@
 
 use std::{
     fs, io,
-    net::{TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
-use rbuild_testutils::need;
+use rbuild_testutils::{DockerRegistry, need};
+use serde_json::json;
 
 use super::{client, layer, noise, run};
 use crate::{
     event::{self, Moved},
     image::{Descriptor, MediaType, Platform},
-    registry::{Reference, Registry},
+    registry::{Anonymous, Builder, Explicit, Reference, Registry},
 };
-
-/// A running docker-registry; it is killed when this is dropped.
-struct Real {
-    process: Child,
-    host: String,
-    _directory: tempfile::TempDir,
-}
-
-impl Drop for Real {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn start(program: &Path) -> Real {
-    let directory = tempfile::tempdir().unwrap();
-    let host = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
-    let config = serde_json::json!({
-        "version": "0.1",
-        "log": { "level": "error" },
-        "storage": { "filesystem": { "rootdirectory": directory.path().join("data") }, "delete": { "enabled": true } },
-        "http": { "addr": host },
-    });
-    // JSON is YAML.
-    let file = directory.path().join("config.yml");
-    fs::write(&file, config.to_string()).unwrap();
-    let process = Command::new(program)
-        .args(["serve".as_ref(), file.as_os_str()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let real = Real {
-        process,
-        host,
-        _directory: directory,
-    };
-    let begun = Instant::now();
-    while TcpStream::connect(&real.host).is_err() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(30),
-            "docker-registry does not come up"
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    real
-}
 
 /// Pushes an image of one layer and gives back its manifest.
 async fn push(client: &Registry, at: &Reference, bytes: &[u8], from: Option<&str>) -> (Descriptor, Moved) {
@@ -104,13 +50,12 @@ async fn push(client: &Registry, at: &Reference, bytes: &[u8], from: Option<&str
 
 #[test]
 fn pushes_mounts_pulls_lists_and_deletes() {
-    let Some(program) = need("docker-registry") else {
+    let Some(real) = DockerRegistry::start() else {
         return;
     };
-    let real = start(&program);
     let chunked = Registry::builder().chunk_size(1 << 20).build();
     let (bytes, others) = (noise(5_000_000), noise(2_500_000));
-    let at = |rest: &str| format!("{}/{rest}", real.host).parse::<Reference>().unwrap();
+    let at = |rest: &str| format!("{}/{rest}", real.host()).parse::<Reference>().unwrap();
     run(async {
         let client = client();
         let (manifest, how) = push(&client, &at("team/app:1"), &bytes, None).await;
@@ -152,4 +97,118 @@ fn pushes_mounts_pulls_lists_and_deletes() {
         client.delete(&at("team/app:1")).await.unwrap();
         assert_eq!(client.digest(&at("team/app:2")).await.unwrap(), None);
     });
+}
+
+/// `secret`, by bcrypt.
+const PASSWORDS: &str = "me:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a";
+
+#[test]
+fn logs_in_with_a_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("htpasswd");
+    fs::write(&file, PASSWORDS).unwrap();
+    let auth = json!({ "htpasswd": { "realm": "test", "path": file } });
+    let Some(real) = DockerRegistry::start_with(json!({}), auth) else {
+        return;
+    };
+    let at: Reference = format!("{}/team/app:1", real.host()).parse().unwrap();
+    let bytes = noise(100_000);
+    let with_password = |password| Explicit::new(real.host(), "me", password, "--creds");
+    let good = Registry::builder().keychain(with_password("secret")).build();
+    run(push(&good, &at, &bytes, None));
+    let bad = Registry::builder().keychain(with_password("wrong")).build();
+    let error = run(bad.manifest(&at)).unwrap_err().to_string();
+    assert!(
+        error.contains("user \"me\" from --creds was not accepted"),
+        "{error}"
+    );
+}
+
+/// Makes an authority, a certificate of 127.0.0.1 and one of a client, laid out as in `certs.d` under `HOST`.
+fn make_certificates(openssl: &Path, directory: &Path) {
+    let extensions = directory.join("extensions");
+    fs::write(
+        &extensions,
+        "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n",
+    )
+    .unwrap();
+    let run = |arguments: &str| {
+        let mut command = Command::new(openssl);
+        command
+            .args(arguments.split_whitespace())
+            .current_dir(directory)
+            .stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{arguments}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    };
+    let new = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    run(&format!(
+        "{new} -x509 -days 2 -keyout ca.key -out ca.crt -subj /CN=authority"
+    ));
+    for name in ["server", "client"] {
+        run(&format!(
+            "{new} -keyout {name}.key -out {name}.csr -subj /CN={name}"
+        ));
+        let sign = "x509 -req -days 2 -CA ca.crt -CAkey ca.key -CAcreateserial -extfile extensions";
+        run(&format!("{sign} -in {name}.csr -out {name}.cert"));
+    }
+}
+
+/// A `certs.d` with these files for a host.
+fn certs_d(made: &Path, host: &str, files: &[&str]) -> PathBuf {
+    let certs_d = made.join(format!("certs.d-{}", files.len()));
+    let of_host = certs_d.join(host);
+    fs::create_dir_all(&of_host).unwrap();
+    for file in files {
+        fs::copy(made.join(file), of_host.join(file)).unwrap();
+    }
+    certs_d
+}
+
+fn builder() -> Builder {
+    Registry::builder().keychain(Anonymous).retry(super::QUICK)
+}
+
+#[test]
+fn trusts_by_certificate() {
+    let Some(openssl) = need("openssl") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let made = directory.path();
+    make_certificates(&openssl, made);
+    for want_client in [false, true] {
+        let authorities = if want_client {
+            vec![made.join("ca.crt")]
+        } else {
+            Vec::new()
+        };
+        let tls = json!({ "certificate": made.join("server.cert"), "key": made.join("server.key"), "clientcas": authorities });
+        let Some(real) = DockerRegistry::start_with(json!({ "tls": tls }), json!({})) else {
+            return;
+        };
+        let at: Reference = format!("{}/app:1", real.host()).parse().unwrap();
+        let try_with = |builder: Builder| run(builder.build().digest(&at)).map_err(|error| error.to_string());
+        let authority = certs_d(made, real.host(), &["ca.crt"]);
+        let both = certs_d(made, real.host(), &["ca.crt", "client.cert", "client.key"]);
+
+        assert_eq!(try_with(builder().certificates(&both)), Ok(None));
+        let error = try_with(builder()).unwrap_err();
+        let expected = format!(
+            "{at}: no secure connection to {}: its certificate is not trusted",
+            real.host()
+        );
+        assert!(error.starts_with(&expected), "{error}");
+        for builder in [builder().certificates(authority), builder().insecure(real.host())] {
+            match try_with(builder) {
+                Ok(found) => assert!(found.is_none() && !want_client),
+                Err(error) => assert!(
+                    want_client && error.contains("if it wants a client certificate"),
+                    "{error}"
+                ),
+            }
+        }
+    }
 }
