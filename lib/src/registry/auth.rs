@@ -148,8 +148,17 @@ impl Auth {
     }
 
     /// For the error after a 401: what was tried, and what to do.
+    ///
+    /// Registries with tokens answer so for what does not exist, too, lest strangers learn what does.
     pub(super) async fn why_unauthorized(&self, registry: &Registry, at: &Reference) -> String {
-        self.state.lock().await.login(registry, at).await.why_refused(at)
+        let mut state = self.state.lock().await;
+        let login = state.login(registry, at).await;
+        match (&login, &state.challenge) {
+            (Login::Anonymous(_), Some(Challenge::Bearer { .. })) => {
+                format!("there is no such repository, or {}", login.why_refused(at))
+            }
+            _ => login.why_refused(at),
+        }
     }
 
     /// For the error after a 403: who was denied.

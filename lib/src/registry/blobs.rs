@@ -83,7 +83,10 @@ impl Blobs for Repository {
         let (sender, receiver) = mpsc::channel(AHEAD);
         self.runtime.spawn(async move {
             loop {
-                let item = stream.next().await;
+                let item = tokio::select! {
+                    item = stream.next() => item,
+                    () = sender.closed() => return,
+                };
                 let goes_on = matches!(item, Ok(Some(_)));
                 if sender.send(item).await.is_err() || !goes_on {
                     return;

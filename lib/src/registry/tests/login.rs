@@ -7,7 +7,10 @@ use rbuild_testutils::registry::{Auth, Kind, TestRegistry};
 use serde_json::json;
 
 use super::{QUICK, client, layer, name, run};
-use crate::registry::{DockerKeychain, Explicit, Registry};
+use crate::{
+    image::MediaType,
+    registry::{DockerKeychain, Explicit, Registry},
+};
 
 const BLOB: &[u8] = b"a blob behind a login";
 
@@ -108,8 +111,18 @@ fn anonymous_tokens_are_enough_to_pull_what_is_public() {
         anonymous_pull: true,
     });
     assert_eq!(try_blob(&client(), &registry), Ok(true));
-    let denied = run(client().mount_blob(&name(&registry, "team/other"), layer(BLOB).digest, "team/app"));
-    assert!(!denied.unwrap());
+    let mounted = run(client().mount_blob(&name(&registry, "team/other"), layer(BLOB).digest, "team/app"));
+    assert!(!mounted.unwrap());
+    let pushed = run(client().push_manifest(
+        &name(&registry, "team/app:1"),
+        &MediaType::ImageIndex,
+        b"{}"[..].into(),
+    ));
+    let error = pushed.unwrap_err().to_string();
+    assert!(
+        error.contains("there is no such repository, or it wants a login, and there are no credentials"),
+        "{error}"
+    );
 }
 
 #[test]
