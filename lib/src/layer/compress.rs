@@ -1,11 +1,14 @@
 //! Layers to blobs.
 
-use std::io::{Read, Write};
+use std::{
+    io::{self, Read, Write},
+    thread,
+};
 
 use oci_spec::image::MediaType;
 
-use super::{Error, LayerIndex};
-use crate::Digest;
+use super::{Error, LayerIndex, gzip::Members, index::index};
+use crate::{Digest, Hasher};
 
 /// How a layer is compressed in its blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,9 +22,20 @@ pub enum Compression {
 }
 
 impl Default for Compression {
-    /// gzip, which everything reads.
+    /// gzip, which everything reads, at a level that is a third faster than the next one and only two per cent larger.
     fn default() -> Self {
         Self::Gzip(4)
+    }
+}
+
+impl Compression {
+    /// What descriptors call a layer compressed like this (OCI image-spec `layer.md`).
+    pub fn media_type(self) -> MediaType {
+        match self {
+            Self::Gzip(_) => MediaType::ImageLayerGzip,
+            Self::Zstd(_) => MediaType::ImageLayerZstd,
+            Self::None => MediaType::ImageLayer,
+        }
     }
 }
 
@@ -38,15 +52,84 @@ pub struct Packed {
 
 /// Indexes, compresses and digests a plain tar in one pass, on all cores.
 ///
-/// The blob's bytes depend on the tar's and on `compression`, and not on the machine. Memory: some 2 MiB a core and
-/// the index.
+/// The blob's bytes depend on the tar's and on `compression`, and not on the machine or what else it does. Memory: some
+/// 3 MiB a core (8 for Zstandard) and the index.
 ///
 /// # Errors
 /// Those of [`index`](super::index), and [`Error::Write`] when `blob` fails.
 pub fn ingest(
-    _tar: impl Read,
-    _blob: impl Write,
-    _compression: Compression,
+    tar: impl Read,
+    blob: impl Write,
+    compression: Compression,
 ) -> Result<(LayerIndex, Packed), Error> {
-    unimplemented!()
+    ingest_on(cores(), tar, blob, compression)
+}
+
+/// More threads than this are more than one reader can feed.
+const MAX_THREADS: usize = 16;
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS))
+}
+
+pub(super) fn ingest_on(
+    threads: usize,
+    tar: impl Read,
+    blob: impl Write,
+    compression: Compression,
+) -> Result<(LayerIndex, Packed), Error> {
+    let mut blob = Digested {
+        blob,
+        hasher: Hasher::new(),
+        size: 0,
+    };
+    let layer = match compression {
+        Compression::None => index(tar, Some(&mut blob))?,
+        Compression::Zstd(level) => {
+            let mut encoder = zstd::Encoder::new(&mut blob, level.into()).map_err(Error::Write)?;
+            // Always with workers: their output is the same for any number but none.
+            encoder
+                .multithread(u32::try_from(threads).unwrap_or(1))
+                .map_err(Error::Write)?;
+            let layer = index(tar, Some(&mut encoder))?;
+            encoder.finish().map_err(Error::Write)?;
+            layer
+        }
+        Compression::Gzip(level) => thread::scope(|scope| {
+            let mut members = Members::new(scope, threads, level.into(), &mut blob);
+            let layer = index(tar, Some(&mut members))?;
+            members.finish().map_err(Error::Write)?;
+            Ok::<_, Error>(layer)
+        })?,
+    };
+    blob.blob.flush().map_err(Error::Write)?;
+    let media_type = compression.media_type();
+    Ok((
+        layer,
+        Packed {
+            digest: blob.hasher.finish(),
+            size: blob.size,
+            media_type,
+        },
+    ))
+}
+
+/// A blob that knows its digest and size.
+struct Digested<W> {
+    blob: W,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl<W: Write> Write for Digested<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.blob.write(bytes)?;
+        self.hasher.update(&bytes[..length]);
+        self.size += length as u64;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.blob.flush()
+    }
 }

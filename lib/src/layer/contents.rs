@@ -1,11 +1,17 @@
 //! Where the bytes of files come from.
 
-use std::io::Read;
+use std::{
+    cell::{RefCell, RefMut},
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io::{self, Cursor, Read},
+    path::Path,
+};
 
-use super::Error;
+use super::{Error, picker::Picker};
 use crate::{
     Digest,
-    tree::{Change, Content},
+    tree::{Change, Content, Kind, Node, Origin, What},
 };
 
 /// Opens the contents of files.
@@ -22,29 +28,82 @@ pub trait Contents {
 pub struct LocalContents;
 
 impl Contents for LocalContents {
-    fn open(&self, _content: &Content) -> Result<Box<dyn Read + '_>, Error> {
-        unimplemented!()
+    fn open(&self, content: &Content) -> Result<Box<dyn Read + '_>, Error> {
+        match &content.origin {
+            Origin::Disk(path) => Ok(Box::new(open(path)?)),
+            Origin::Memory(bytes) => Ok(Box::new(Cursor::new(bytes.clone()))),
+            Origin::Layer { diff_id, .. } => Err(Error::NoSuchLayer(*diff_id)),
+        }
     }
 }
 
-/// Gives the uncompressed tar of a layer, from its first byte on.
-pub type OpenLayer<'a> = dyn Fn(&Digest) -> Result<Box<dyn Read + Send + 'a>, Error> + 'a;
+fn open(path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(Error::disk("cannot open", path))
+}
 
-/// Contents on disk, in memory and in layers. Each layer is read once, front to back; what is asked for out of order
-/// waits in a temporary file.
+/// Gives the uncompressed tar of a layer, from its first byte on.
+pub type OpenLayer<'a> = dyn Fn(&Digest) -> Result<Box<dyn Read + Send>, Error> + 'a;
+
+/// Contents on disk, in memory and in layers. Each layer is read once, front to back, as far as it is needed; what is
+/// asked for later than it passes waits in a temporary file. So the cheapest order is that of the layers.
+///
+/// One content at a time: the next can be opened when the one before is dropped.
 pub struct Sources<'a> {
-    _open: &'a OpenLayer<'a>,
+    open: &'a OpenLayer<'a>,
+    /// What is needed of each layer: how often, by offset and size.
+    needed: HashMap<Digest, BTreeMap<(u64, u64), usize>>,
+    layers: RefCell<HashMap<Digest, Picker>>,
 }
 
 impl<'a> Sources<'a> {
     /// For the contents that `changes` need; a layer is opened when something of it is first asked for.
-    pub fn new(open: &'a OpenLayer<'a>, _changes: &[Change]) -> Self {
-        Self { _open: open }
+    pub fn new(open: &'a OpenLayer<'a>, changes: &[Change]) -> Self {
+        let mut needed: HashMap<_, BTreeMap<_, _>> = HashMap::new();
+        for change in changes {
+            if let What::Node(Node {
+                kind: Kind::File(content),
+                ..
+            }) = &change.what
+                && let Origin::Layer { diff_id, offset } = content.origin
+            {
+                *needed
+                    .entry(diff_id)
+                    .or_default()
+                    .entry((offset, content.size))
+                    .or_default() += 1;
+            }
+        }
+        Self {
+            open,
+            needed,
+            layers: RefCell::default(),
+        }
     }
 }
 
 impl Contents for Sources<'_> {
-    fn open(&self, _content: &Content) -> Result<Box<dyn Read + '_>, Error> {
-        unimplemented!()
+    fn open(&self, content: &Content) -> Result<Box<dyn Read + '_>, Error> {
+        let Origin::Layer { diff_id, offset } = content.origin else {
+            return LocalContents.open(content);
+        };
+        let busy = |_| Error::Read(io::Error::from(io::ErrorKind::ResourceBusy));
+        let mut layers = self.layers.try_borrow_mut().map_err(busy)?;
+        if !layers.contains_key(&diff_id) {
+            let needed = self.needed.get(&diff_id).ok_or(Error::NoSuchLayer(diff_id))?;
+            layers.insert(diff_id, Picker::new((self.open)(&diff_id)?, needed.clone()));
+        }
+        let picker = RefMut::filter_map(layers, |layers| layers.get_mut(&diff_id));
+        let mut picker = picker.map_err(|_| Error::NoSuchLayer(diff_id))?;
+        picker.seek(offset, content.size)?;
+        Ok(Box::new(Picked(picker)))
+    }
+}
+
+/// The content that was last asked for.
+struct Picked<'a>(RefMut<'a, Picker>);
+
+impl Read for Picked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
     }
 }

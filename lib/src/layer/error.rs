@@ -94,6 +94,9 @@ pub enum TarFault {
     /// The path has more components than is reasonable.
     #[error("the path is too deep")]
     TooDeep,
+    /// The path goes through more symbolic links than a kernel would follow.
+    #[error("too many levels of symbolic links")]
+    Loop,
     /// The path has a NUL in it, or is empty where it may not be.
     #[error("not a path")]
     Path,

@@ -5,27 +5,35 @@
 //! them. Reading distrusts its input: whatever a stranger's tar holds, the answer is a [`LayerIndex`] or an
 //! [`Error`] that names the entry, and nothing is written outside the root.
 //!
+//! - `tar`: the format itself
 //! - `index`: a tar to a list of [`Change`](crate::tree::Change)s with digests and offsets
+//! - `saved`: the same on disk, compact
 //! - `write`: a list of Changes to a tar
-//! - `compress`, `decompress`: blobs
-//! - `contents`: where the bytes of files come from
-//! - `unpack`: a tar onto the disk
-//! - `upper`: what an overlay's upper directory says
+//! - `compress`, `gzip`, `decompress`: blobs
+//! - `contents`: where the bytes of files come from; `picker`: some of a layer, in any order
+//! - `disk`: a tar onto the disk, and what an overlay's upper directory says
+//! - `xattrs`: which extended attributes are part of an image
 
 mod compress;
 mod contents;
 mod decompress;
+mod disk;
 mod error;
+mod gzip;
 mod index;
-mod unpack;
-mod upper;
+mod picker;
+mod saved;
+mod tar;
+#[cfg(test)]
+mod tests;
 mod write;
+mod xattrs;
 
 pub use compress::{Compression, Packed, ingest};
 pub use contents::{Contents, LocalContents, Sources};
 pub use decompress::decompress;
+pub use disk::{Ids, Whiteouts, make_upper, scan_upper, set_times, unpack};
 pub use error::{Error, TarFault};
 pub use index::{LayerIndex, index};
-pub use unpack::{Ids, Whiteouts, unpack};
-pub use upper::{make_upper, scan_upper, set_times};
 pub use write::write_tar;
+use xattrs::belongs_to_image;

@@ -42,11 +42,17 @@ fn kind() -> impl Strategy<Value = Kind> {
 }
 
 pub(crate) fn node() -> impl Strategy<Value = Node> {
-    let id = || prop_oneof![4 => 0..3_u32, 1 => any::<u32>()];
-    let mtime = prop_oneof![4 => 0..3_i64, 1 => -5_000_000_000..20_000_000_000_i64];
+    let id = || prop_oneof![4 => 0..3_u32, 1 => 0..u32::MAX];
+    let mtime = prop_oneof![4 => 0..3_i64, 1 => -2_000_000_000..15_000_000_000_i64];
     let mode = prop_oneof![4 => Just(0o644_u32), 1 => 0..0o10000_u32];
     let xattrs = prop::collection::btree_map("user\\.[a-z]{1,9}", vec(any::<u8>(), 0..9), 0..2);
     (mode, id(), id(), mtime, xattrs, kind()).prop_map(|(mode, uid, gid, mtime, xattrs, kind)| {
+        // Linux knows no other mode of symbolic links.
+        let mode = if matches!(kind, Kind::Symlink(_)) {
+            0o777
+        } else {
+            mode
+        };
         let xattrs = xattrs
             .into_iter()
             .map(|(name, value)| (name.into(), value))

@@ -1,0 +1,370 @@
+//! A stream taken apart, entry by entry.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::{BufRead, ErrorKind},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    block::{BLOCK, Block, padding},
+    names::{Links, Meaning, clean, meaning},
+    pax::{XATTR, records},
+};
+use crate::{
+    Digest,
+    layer::{Error, TarFault, belongs_to_image},
+    tree::{Change, Content, Kind, Metadata, Node, Origin, What},
+};
+
+/// More than any path or attribute needs; Go's `archive/tar` has the same.
+const MAX_EXTENDED: u64 = 1 << 20;
+
+/// Reads a tar that may come from anybody.
+pub(in crate::layer) struct Entries<R> {
+    input: R,
+    /// Bytes read so far.
+    offset: u64,
+    /// Data of the current entry that was not read yet.
+    data: u64,
+    /// What follows it to fill its last block.
+    padding: u64,
+    links: Links,
+    /// Of the current entry, for errors.
+    start: u64,
+    name: Vec<u8>,
+}
+
+/// What extended headers say about the next entry.
+#[derive(Debug, Default)]
+struct Extended {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+    uid: Option<u64>,
+    gid: Option<u64>,
+    mtime: Option<i64>,
+    xattrs: Vec<(OsString, Vec<u8>)>,
+}
+
+impl<R: BufRead> Entries<R> {
+    pub(in crate::layer) fn new(input: R) -> Self {
+        Self {
+            input,
+            offset: 0,
+            data: 0,
+            padding: 0,
+            links: Links::default(),
+            start: 0,
+            name: Vec::new(),
+        }
+    }
+
+    /// The next entry; what was not read of the current one's data is passed over. `None` at the archive's end.
+    ///
+    /// Files have no digest yet; their [`Origin::Layer`] has the right offset, but not yet the diff ID.
+    pub(in crate::layer) fn next(&mut self) -> Result<Option<Change>, Error> {
+        let mut extended = Extended::default();
+        loop {
+            self.pass_over()?;
+            self.start = self.offset;
+            self.name.clear();
+            let Some(block) = self.header()? else {
+                return Ok(None);
+            };
+            self.name = extended.path.clone().unwrap_or_else(|| block.name());
+            block.check().map_err(|what| self.fault(what))?;
+            match block.kind() {
+                b'x' | b'L' | b'K' => self.extend(&block, &mut extended)?,
+                // Global headers hold comments in practice; container engines ignore them.
+                b'g' => _ = self.extended_data(&block)?,
+                _ => {
+                    let extended = std::mem::take(&mut extended);
+                    let change = self.entry(&block, extended).map_err(|what| self.fault(what))?;
+                    if change.is_some() {
+                        return Ok(change);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands the rest of the current entry's data to `sink`, piece by piece.
+    pub(in crate::layer) fn data(
+        &mut self,
+        mut sink: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        while self.data > 0 {
+            let piece = fill(&mut self.input)?;
+            if piece.is_empty() {
+                return Err(self.fault(TarFault::Truncated));
+            }
+            let length = usize::try_from(self.data).map_or(piece.len(), |data| data.min(piece.len()));
+            sink(&piece[..length])?;
+            self.input.consume(length);
+            self.offset += length as u64;
+            self.data -= length as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads what follows the archive's end, if anything does.
+    pub(in crate::layer) fn finish(mut self) -> Result<(), Error> {
+        loop {
+            let length = fill(&mut self.input)?.len();
+            if length == 0 {
+                return Ok(());
+            }
+            self.input.consume(length);
+        }
+    }
+
+    fn fault(&self, what: TarFault) -> Error {
+        let entry = PathBuf::from(OsStr::from_bytes(&self.name));
+        Error::Tar {
+            entry,
+            offset: self.start,
+            what,
+        }
+    }
+
+    /// Gets to the next header.
+    fn pass_over(&mut self) -> Result<(), Error> {
+        self.data += std::mem::take(&mut self.padding);
+        self.data(|_| Ok(()))
+    }
+
+    /// The next header block. `None` at the end: two zero blocks, or, with sloppy writers, one or none.
+    fn header(&mut self) -> Result<Option<Block>, Error> {
+        let Some(block) = self.block()? else {
+            return Ok(None);
+        };
+        if !block.is_zero() {
+            return Ok(Some(block));
+        }
+        match self.block()? {
+            Some(block) if !block.is_zero() => Err(self.fault(TarFault::Checksum)),
+            _ => Ok(None),
+        }
+    }
+
+    /// `None` where the stream ends.
+    fn block(&mut self) -> Result<Option<Block>, Error> {
+        let mut block = [0; BLOCK];
+        let mut filled = 0;
+        while filled < BLOCK {
+            let piece = fill(&mut self.input)?;
+            if piece.is_empty() {
+                break;
+            }
+            let length = piece.len().min(BLOCK - filled);
+            block[filled..filled + length].copy_from_slice(&piece[..length]);
+            self.input.consume(length);
+            filled += length;
+        }
+        self.offset += filled as u64;
+        match filled {
+            0 => Ok(None),
+            BLOCK => Ok(Some(Block(block))),
+            _ => Err(self.fault(TarFault::Truncated)),
+        }
+    }
+
+    fn extended_data(&mut self, block: &Block) -> Result<Vec<u8>, Error> {
+        let size = block.size().map_err(|what| self.fault(what))?;
+        if size > MAX_EXTENDED {
+            return Err(self.fault(TarFault::TooLong(size)));
+        }
+        (self.data, self.padding) = (size, padding(size));
+        let mut bytes = Vec::new();
+        self.data(|piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    fn extend(&mut self, block: &Block, extended: &mut Extended) -> Result<(), Error> {
+        let mut bytes = self.extended_data(block)?;
+        // GNU's long names end in a NUL.
+        let text = |bytes: &mut Vec<u8>| {
+            bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
+            Some(std::mem::take(bytes))
+        };
+        match block.kind() {
+            b'L' => extended.path = text(&mut bytes),
+            b'K' => extended.link = text(&mut bytes),
+            _ => records(&bytes)
+                .try_for_each(|record| record.and_then(|(key, value)| extended.record(key, value)))
+                .map_err(|what| self.fault(what))?,
+        }
+        Ok(())
+    }
+
+    /// What an entry says; `None` for what says nothing to us.
+    fn entry(&mut self, block: &Block, extended: Extended) -> Result<Option<Change>, TarFault> {
+        let kind = match block.kind() {
+            // Before POSIX, a slash told directories from files.
+            0 if self.name.ends_with(b"/") => b'5',
+            0 | b'7' => b'0',
+            kind => kind,
+        };
+        let size = match kind {
+            b'0' => extended.size.map_or_else(|| block.size(), Ok)?,
+            // Nothing else has data, whatever the header says: as with Go's archive/tar, which the others use.
+            b'1'..=b'6' => 0,
+            b'S' => return Err(TarFault::Sparse),
+            other => return Err(TarFault::Type(other.into())),
+        };
+        if i64::try_from(size).is_err() {
+            return Err(TarFault::Number("size"));
+        }
+        (self.data, self.padding) = (size, padding(size));
+        let path = self.links.resolve(clean(&self.name)?)?;
+        let (path, what) = match meaning(path)? {
+            Meaning::Nothing => return Ok(None),
+            Meaning::Whiteout(path) => (path, What::Whiteout),
+            Meaning::Opaque(path) => (path, What::Opaque),
+            Meaning::Entry(path) => (path, self.what(kind, size, block, extended)?),
+        };
+        self.note(&path, &what)?;
+        Ok(Some(Change { path, what }))
+    }
+
+    /// Remembers links, and sees to it that the root stays a directory.
+    fn note(&mut self, path: &Path, what: &What) -> Result<(), TarFault> {
+        let is_root = path.as_os_str().is_empty();
+        match what {
+            What::Opaque => {}
+            What::Node(Node {
+                kind: Kind::Directory,
+                ..
+            }) => self.links.note(path, None),
+            _ if is_root => return Err(TarFault::Root),
+            What::Node(Node {
+                kind: Kind::Symlink(target),
+                ..
+            }) => self.links.note(path, Some(target)),
+            What::Node(_) => self.links.note(path, None),
+            What::HardLink(_) | What::Whiteout => {}
+        }
+        Ok(())
+    }
+
+    fn what(&mut self, kind: u8, size: u64, block: &Block, extended: Extended) -> Result<What, TarFault> {
+        let link = extended.link.clone().unwrap_or_else(|| block.link().to_owned());
+        let kind = match kind {
+            b'1' => {
+                let target = self.links.resolve(clean(&link)?)?;
+                return if target.as_os_str().is_empty() {
+                    Err(TarFault::Path)
+                } else {
+                    Ok(What::HardLink(target))
+                };
+            }
+            b'2' if link.is_empty() || link.contains(&0) => return Err(TarFault::Path),
+            b'2' => Kind::Symlink(OsString::from_vec(link)),
+            b'3' | b'4' => match (kind, block.device()?) {
+                // On an overlay this is a whiteout, whoever made it.
+                (b'3', (0, 0)) => return Ok(What::Whiteout),
+                (b'3', (major, minor)) => Kind::CharDevice { major, minor },
+                (_, (major, minor)) => Kind::BlockDevice { major, minor },
+            },
+            b'5' => Kind::Directory,
+            b'6' => Kind::Fifo,
+            _ => {
+                let origin = Origin::Layer {
+                    diff_id: Digest::from_bytes([0; 32]),
+                    offset: self.offset,
+                };
+                Kind::File(Content {
+                    size,
+                    digest: None,
+                    origin,
+                })
+            }
+        };
+        let mut metadata = extended.metadata(block)?;
+        if matches!(kind, Kind::Symlink(_)) {
+            metadata.mode = 0o777;
+        }
+        Ok(What::Node(Node { metadata, kind }))
+    }
+}
+
+/// What is in the buffer, or comes next.
+fn fill(input: &mut impl BufRead) -> Result<&[u8], Error> {
+    loop {
+        match input.fill_buf() {
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::Read(error)),
+        }
+    }
+    input.fill_buf().map_err(Error::Read)
+}
+
+impl Extended {
+    fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), TarFault> {
+        // An empty value takes back what was said (POSIX.1 pax, "pax Header Block").
+        let said = (!value.is_empty()).then_some(value);
+        match key {
+            b"path" => self.path = said.map(<[u8]>::to_owned),
+            b"linkpath" => self.link = said.map(<[u8]>::to_owned),
+            b"size" => self.size = said.map(|value| number(value, "size")).transpose()?,
+            b"uid" => self.uid = said.map(|value| number(value, "uid")).transpose()?,
+            b"gid" => self.gid = said.map(|value| number(value, "gid")).transpose()?,
+            b"mtime" => self.mtime = said.map(time).transpose()?,
+            _ if key.starts_with(b"GNU.sparse.") => return Err(TarFault::Sparse),
+            _ => {
+                let name = key.strip_prefix(XATTR.as_bytes()).map(OsStr::from_bytes);
+                if let Some(name) = name.filter(|name| belongs_to_image(name)) {
+                    self.xattrs.push((name.to_owned(), value.to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn metadata(self, block: &Block) -> Result<Metadata, TarFault> {
+        // The last number of all means "no id" to the kernel.
+        let id = |said: Option<u64>, field, name| {
+            let id = u32::try_from(said.map_or(field, Ok)?).ok().filter(|id| *id != u32::MAX);
+            id.ok_or(TarFault::Number(name))
+        };
+        Ok(Metadata {
+            mode: block.mode()?,
+            uid: id(self.uid, block.uid(), "uid")?,
+            gid: id(self.gid, block.gid(), "gid")?,
+            mtime: self.mtime.map_or_else(|| block.mtime(), Ok)?,
+            xattrs: self.xattrs.into_iter().collect(),
+        })
+    }
+}
+
+fn number(text: &[u8], field: &'static str) -> Result<u64, TarFault> {
+    let text = std::str::from_utf8(text)
+        .ok()
+        .filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()));
+    text.and_then(|text| text.parse().ok())
+        .ok_or(TarFault::Number(field))
+}
+
+/// Seconds, maybe negative, maybe with a fraction: rounded down.
+fn time(text: &[u8]) -> Result<i64, TarFault> {
+    let wrong = TarFault::Number("mtime");
+    let (seconds, fraction) = match text.iter().position(|byte| *byte == b'.') {
+        Some(point) => (&text[..point], &text[point + 1..]),
+        None => (text, &[][..]),
+    };
+    if !fraction.iter().all(u8::is_ascii_digit) {
+        return Err(wrong);
+    }
+    let whole: i64 = std::str::from_utf8(seconds)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or(wrong)?;
+    let below = seconds.starts_with(b"-") && fraction.iter().any(|digit| *digit != b'0');
+    Ok(whole.saturating_sub(below.into()))
+}

@@ -1,0 +1,381 @@
+//! Layers on the disk, and back. What needs root or a mount is skipped where there is none.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    thread,
+};
+
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
+use proptest::prelude::*;
+use rbuild_testutils::skip;
+
+use super::*;
+use crate::tree::{Kind, Node, What, arbitrary};
+
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skip("not root");
+    }
+    root
+}
+
+/// What a directory holds, as a tree with digests.
+fn read(root: &Path) -> Tree {
+    let changes = scan_upper(root, Whiteouts::Trusted, &Tree::new()).unwrap();
+    let mut tree = Tree::new();
+    tree.apply(&index(&*tar_of(&changes), None).unwrap().changes).unwrap();
+    tree
+}
+
+/// User attributes are for files and directories only.
+fn possible(mut changes: Vec<Change>) -> Vec<Change> {
+    for change in &mut changes {
+        if let What::Node(Node { metadata, kind }) = &mut change.what
+            && !matches!(kind, Kind::File(_) | Kind::Directory)
+        {
+            metadata.xattrs.clear();
+        }
+    }
+    changes
+}
+
+/// Unpacks into a new directory.
+fn put(changes: &[Change], root: &Path, ids: Ids) {
+    fs::create_dir(root).unwrap();
+    unpack(&*tar_of(changes), root, Whiteouts::Trusted, ids).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn tree_to_disk_to_tree(tree in arbitrary::tree()) {
+        if !is_root() {
+            return Ok(());
+        }
+        let place = tempfile::tempdir().unwrap();
+        let changes = possible(layer_of(&tree));
+        put(&changes, &place.path().join("root"), Ids::Set);
+        let mut expected = Tree::new();
+        expected.apply(&changes).unwrap();
+        prop_assert_eq!(read(&place.path().join("root")), expected);
+    }
+
+    /// Layers one over the other are what the trees say. The second is any list of changes, in any order.
+    #[test]
+    fn overlay_agrees_with_apply(lower in arbitrary::tree(), upper in changes()) {
+        let place = tempfile::tempdir().unwrap();
+        let (lower, upper) = (possible(layer_of(&lower)), possible(upper));
+        let tar = tar_of(&upper);
+        let index = index(&*tar, None).unwrap();
+        let mut expected = Tree::new();
+        expected.apply(&lower).unwrap();
+        expected.apply(&index.changes).unwrap();
+        let found = in_mount_namespace(|| {
+            let [below, above, merged] = ["below", "above", "merged"].map(|name| place.path().join(name));
+            put(&lower, &below, Ids::Set);
+            put(&upper, &above, Ids::Set);
+            fs::create_dir(&merged).unwrap();
+            overlay(&merged, &format!("lowerdir={}:{}", above.display(), below.display()));
+            read(&merged)
+        });
+        let Some(found) = found else { return Ok(()) };
+        // Unpacked by itself, a layer cannot know these.
+        let implied: BTreeSet<PathBuf> = index.implied_directories().into_iter().collect();
+        let known = |tree: &Tree| -> BTreeMap<PathBuf, (Kind, Option<Node>)> {
+            let about = |node: &Node, path: &PathBuf| (node.kind.clone(), (!implied.contains(path)).then(|| node.clone()));
+            tree.walk().map(|found| { let about = about(found.node, &found.path); (found.path, about) }).collect()
+        };
+        prop_assert_eq!(known(&found), known(&expected));
+    }
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let what = prop_oneof![
+        4 => arbitrary::node().prop_map(What::Node),
+        1 => Just(What::Whiteout),
+        1 => Just(What::Opaque),
+    ];
+    let change = (arbitrary::path(), what).prop_map(|(path, what)| Change { path, what });
+    prop::collection::vec(change, 0..12)
+}
+
+/// In a thread with its own mounts, which end with it; `None` where that is not allowed.
+fn in_mount_namespace<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    if !is_root() {
+        return None;
+    }
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            if unshare(CloneFlags::CLONE_NEWNS).is_err() {
+                skip("no mounts allowed");
+                return None;
+            }
+            let none = None::<&str>;
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+            Some(work())
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn overlay(at: &Path, options: &str) {
+    mount(Some("overlay"), at, Some("overlay"), MsFlags::empty(), Some(options)).unwrap();
+}
+
+/// `PATH what`, for tables.
+fn said(changes: &[Change]) -> Vec<String> {
+    let what = |what: &What| match what {
+        What::HardLink(target) => format!("is {}", target.display()),
+        What::Whiteout => "gone".into(),
+        What::Opaque => "opaque".into(),
+        What::Node(node) => match &node.kind {
+            Kind::File(content) => format!("file of {}", content.size),
+            Kind::Directory => "directory".into(),
+            Kind::Symlink(target) => format!("to {}", Path::new(target).display()),
+            other => format!("{other:?}"),
+        },
+    };
+    changes.iter().map(|change| format!("{} {}", change.path.display(), what(&change.what))).collect()
+}
+
+/// A lower layer: `d/{a,b}`, `e` empty, a file `f` with a second name `g`, a link `l`.
+fn lower(place: &Path) -> Tree {
+    let root = place.join("made");
+    for directory in ["d", "e"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    for file in ["d/a", "d/b", "f", "x"] {
+        fs::write(root.join(file), file).unwrap();
+    }
+    fs::hard_link(root.join("f"), root.join("g")).unwrap();
+    symlink("f", root.join("l")).unwrap();
+    let old = Tree::new();
+    let mut changes = scan_upper(&root, Whiteouts::Trusted, &old).unwrap();
+    for change in &mut changes {
+        if let What::Node(node) = &mut change.what {
+            node.metadata.mtime = 1000;
+        }
+    }
+    let tar = tar_of(&changes);
+    fs::create_dir(place.join("lower")).unwrap();
+    unpack(&*tar, &place.join("lower"), Whiteouts::Trusted, Ids::Set).unwrap();
+    let mut tree = Tree::new();
+    tree.apply(&index(&*tar, None).unwrap().changes).unwrap();
+    tree
+}
+
+/// Name, what is done, and what the layer then says.
+type Case = (&'static str, fn(&Path) -> std::io::Result<()>, &'static [&'static str]);
+
+const CASES: &[Case] = &[
+    ("nothing", |_| Ok(()), &[]),
+    ("read", |root| fs::read(root.join("f")).map(drop), &[]),
+    ("remove", |root| fs::remove_file(root.join("f")), &["f gone"]),
+    ("remove from directory", |root| fs::remove_file(root.join("d/a")), &["d directory", "d/a gone"]),
+    ("remove directory", |root| fs::remove_dir_all(root.join("d")), &["d gone"]),
+    ("create", |root| fs::write(root.join("e/n"), "n"), &["e directory", "e/n file of 1"]),
+    (
+        "create and remove",
+        |root| {
+            fs::write(root.join("n"), "n")?;
+            fs::remove_file(root.join("n"))
+        },
+        &[],
+    ),
+    ("write", |root| fs::write(root.join("x"), "xyz"), &["x file of 3"]),
+    (
+        "write the same at the same time",
+        |root| {
+            fs::write(root.join("x"), "x")?;
+            let times = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1000));
+            fs::File::options().write(true).open(root.join("x"))?.set_times(times)
+        },
+        &[],
+    ),
+    (
+        "write another of the same size at the same time",
+        |root| {
+            fs::write(root.join("x"), "y")?;
+            let times = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1000));
+            fs::File::options().write(true).open(root.join("x"))?.set_times(times)
+        },
+        &["x file of 1"],
+    ),
+    ("chmod", |root| fs::set_permissions(root.join("x"), PermissionsExt::from_mode(0o4700)), &["x file of 1"]),
+    ("chmod of a directory", |root| fs::set_permissions(root.join("d"), PermissionsExt::from_mode(0o700)), &["d directory"]),
+    ("chmod of the root", |root| fs::set_permissions(root, PermissionsExt::from_mode(0o700)), &[" directory"]),
+    ("chown", |root| std::os::unix::fs::lchown(root.join("l"), Some(7), None), &["l to f"]),
+    (
+        "make anew",
+        |root| {
+            fs::remove_dir_all(root.join("d"))?;
+            fs::create_dir(root.join("d"))?;
+            fs::write(root.join("d/n"), "")
+        },
+        &["d directory", "d/a gone", "d/b gone", "d/n file of 0"],
+    ),
+    (
+        "file to directory",
+        |root| {
+            fs::remove_file(root.join("x"))?;
+            fs::create_dir_all(root.join("x/y"))
+        },
+        &["x directory", "x/y directory"],
+    ),
+    (
+        "directory to file",
+        |root| {
+            fs::remove_dir_all(root.join("d"))?;
+            fs::write(root.join("d"), "d")
+        },
+        &["d file of 1"],
+    ),
+    (
+        "directory to link",
+        |root| {
+            fs::remove_dir_all(root.join("d"))?;
+            symlink("e", root.join("d"))
+        },
+        &["d to e"],
+    ),
+    ("rename", |root| fs::rename(root.join("x"), root.join("y")), &["x gone", "y file of 1"]),
+    ("link to a file below", |root| fs::hard_link(root.join("x"), root.join("w")), &["w file of 1", "x is w"]),
+    (
+        "link of new files",
+        |root| {
+            fs::write(root.join("e/n"), "n")?;
+            fs::hard_link(root.join("e/n"), root.join("a"))
+        },
+        &["a file of 1", "e directory", "e/n is a"],
+    ),
+    (
+        "socket in place of a file",
+        |root| {
+            fs::remove_file(root.join("x"))?;
+            std::os::unix::net::UnixListener::bind(root.join("x")).map(drop)
+        },
+        &["x gone"],
+    ),
+    ("socket", |root| std::os::unix::net::UnixListener::bind(root.join("s")).map(drop), &[]),
+];
+
+#[test]
+fn an_upper_directory_is_what_was_done() {
+    for (name, action, expected) in CASES {
+        let place = tempfile::tempdir().unwrap();
+        let [upper, work, merged] = ["upper", "work", "merged"].map(|name| place.path().join(name));
+        let found = in_mount_namespace(|| {
+            let tree = lower(place.path());
+            make_upper(&upper, &tree).unwrap();
+            fs::create_dir(&work).unwrap();
+            fs::create_dir(&merged).unwrap();
+            let lower = place.path().join("lower");
+            let directories =
+                format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+            overlay(&merged, &format!("{directories},redirect_dir=off,metacopy=off,index=off"));
+            action(&merged).unwrap();
+            let changes = scan_upper(&upper, Whiteouts::Trusted, &tree).unwrap();
+            let result = read(&merged);
+            set_times(&upper, &changes).unwrap();
+            assert_eq!(said(&scan_upper(&upper, Whiteouts::Trusted, &tree).unwrap()), *expected, "{name}, cut");
+            (tree, changes, result)
+        });
+        let Some((mut tree, changes, result)) = found else { return };
+        assert_eq!(said(&changes), *expected, "{name}");
+        tree.apply(&index(&*tar_of(&changes), None).unwrap().changes).unwrap();
+        if !name.starts_with("socket") {
+            assert_eq!(tree, result, "{name}");
+        }
+    }
+}
+
+#[test]
+fn times_are_cut_to_seconds() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("file");
+    fs::write(&file, "").unwrap();
+    let time = std::time::UNIX_EPOCH + std::time::Duration::new(1000, 999);
+    fs::File::options().write(true).open(&file).unwrap().set_times(fs::FileTimes::new().set_modified(time)).unwrap();
+    let changes = scan_upper(place.path(), Whiteouts::User, &Tree::new()).unwrap();
+    set_times(place.path(), &changes).unwrap();
+    let stat = fs::metadata(&file).unwrap();
+    assert_eq!((stat.mtime(), stat.mtime_nsec()), (1000, 0));
+}
+
+#[test]
+fn without_ids_everything_is_the_callers() {
+    let place = tempfile::tempdir().unwrap();
+    let tar = Tar::default()
+        .header(b'5', b"d", b"", 0, |block| block[100..107].copy_from_slice(b"0000000"))
+        .header(b'0', b"d/f", b"", 0, |block| {
+            block[100..107].copy_from_slice(b"0000400");
+            block[108..115].copy_from_slice(b"0001750");
+        })
+        .header(b'3', b"d/null", b"", 0, |block| block[329..336].copy_from_slice(b"0000001"))
+        .end();
+    unpack(&*tar, place.path(), Whiteouts::User, Ids::Keep).unwrap();
+    let about = |path: &str| fs::metadata(place.path().join(path)).map(|stat| (stat.mode() & 0o7777, stat.uid()));
+    let me = rustix::process::geteuid().as_raw();
+    assert_eq!((about("d").unwrap(), about("d/f").unwrap()), ((0o700, me), (0o600, me)));
+    assert!(about("d/null").is_err());
+}
+
+#[test]
+fn unpack_takes_odd_tars_as_apply_does() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("kept"), "kept").unwrap();
+    let away = outside.path().to_str().unwrap();
+    let tar = Tar::default;
+    for (name, tar) in [
+        ("through an absolute link", tar().symlink("a", away).file("a/kept", b"x")),
+        ("through a relative link", tar().symlink("a", "../../../../../../tmp").file("a/b", b"x")),
+        ("onto a link", tar().symlink("a", &format!("{away}/kept")).file("a", b"x")),
+        ("through a link made later", tar().file("a/b", b"").symlink("a", away).file("a/kept", b"x")),
+        ("a link to a link", tar().symlink("a", away).entry(b'1', b"b", b"a", b"").file("b/kept", b"x")),
+        ("a directory onto a link", tar().symlink("a", away).entry(b'5', b"a", b"", b"").file("a/kept", b"x")),
+        ("duplicates", tar().file("a", b"1").entry(b'5', b"a", b"", b"").file("a/b", b"").file("a", b"22")),
+        ("a link to itself", tar().file("a", b"1").entry(b'1', b"a", b"a", b"")),
+        ("a link over a file", tar().file("a", b"1").file("b", b"").entry(b'1', b"b", b"a", b"")),
+        ("a link over a directory", tar().file("a", b"1").file("b/c", b"").entry(b'1', b"b", b"a", b"")),
+        ("directory twice", tar().entry(b'5', b"d", b"", b"").file("d/a", b"").entry(b'5', b"d", b"", b"")),
+    ] {
+        let tar = tar.end();
+        let place = tempfile::tempdir().unwrap();
+        unpack(&*tar, place.path(), Whiteouts::User, Ids::Keep).unwrap();
+        let mut tree = Tree::new();
+        tree.apply(&index(&*tar, None).unwrap().changes).unwrap();
+        let names = |tree: &Tree| -> Vec<PathBuf> { tree.walk().map(|found| found.path).collect() };
+        assert_eq!(names(&read(place.path())), names(&tree), "{name}");
+        assert_eq!(fs::read(outside.path().join("kept")).unwrap(), b"kept", "{name}");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1, "{name}");
+    }
+}
+
+#[test]
+fn links_to_other_layers_are_left_out() {
+    let place = tempfile::tempdir().unwrap();
+    let tar = Tar::default().entry(b'1', b"a", b"lower/file", b"").file("b", b"").end();
+    unpack(&*tar, place.path(), Whiteouts::User, Ids::Keep).unwrap();
+    let names: Vec<_> = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["b"]);
+}
+
+#[test]
+fn errors_name_the_file() {
+    let place = tempfile::tempdir().unwrap();
+    let missing = place.path().join("missing");
+    let error = scan_upper(&missing, Whiteouts::User, &Tree::new()).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot look at {missing:?}"));
+    let long = "n".repeat(256);
+    let tar = Tar::default().pax(&[("path", long.as_bytes())]).file("a", b"").end();
+    let error = unpack(&*tar, place.path(), Whiteouts::User, Ids::Keep).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot create {:?}", place.path().join(long)));
+}
