@@ -1,6 +1,8 @@
 //! A layer onto a Tree.
 
-use super::{Change, Error, Tree, What};
+use std::path::Path;
+
+use super::{Change, Error, Kind, Tree, What};
 
 impl Tree {
     /// Applies a layer.
@@ -11,24 +13,46 @@ impl Tree {
     /// # Errors
     /// When a path is not clean, or a hard link names nothing. The Tree is then the layer's up to there.
     pub fn apply(&mut self, changes: &[Change]) -> Result<(), Error> {
-        for change in changes {
-            match &change.what {
-                What::Whiteout => {
-                    self.make_parents(&change.path)?;
-                    self.remove(&change.path)?;
-                }
-                What::Opaque => self.clear(&change.path)?,
+        for Change { path, what } in changes {
+            match what {
+                What::Whiteout => _ = self.remove(path)?,
+                What::Opaque => self.clear(path),
                 What::Node(_) | What::HardLink(_) => {}
             }
+        }
+        // The files that say so are in directories, and there is no layer without those.
+        for directory in changes.iter().filter_map(marked) {
+            self.ensure_directory(directory)?;
         }
         for change in changes {
             match &change.what {
                 What::Node(node) => self.insert(&change.path, node.clone())?,
                 What::HardLink(target) => self.link(&change.path, target)?,
-                What::Whiteout | What::Opaque => {}
+                // Again, should the layer have replaced one since; but not in place of what it has.
+                What::Whiteout | What::Opaque => {
+                    if let Some(directory) = marked(change).filter(|directory| !self.is_taken(directory)) {
+                        self.ensure_directory(directory)?;
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether a path is, or goes through, something that is not a directory.
+    fn is_taken(&self, path: &Path) -> bool {
+        path.ancestors()
+            .filter_map(|path| self.get(path))
+            .any(|node| node.kind != Kind::Directory)
+    }
+}
+
+/// The directory of the file that says that something is hidden.
+fn marked(change: &Change) -> Option<&Path> {
+    match change.what {
+        What::Whiteout => change.path.parent(),
+        What::Opaque => Some(&change.path),
+        What::Node(_) | What::HardLink(_) => None,
     }
 }
 

@@ -160,21 +160,18 @@ impl Tree {
         Ok(self.make_directory(parent).entries_mut().remove(name).is_some())
     }
 
-    /// Empties a directory and makes it if it is missing.
-    pub(super) fn clear(&mut self, path: &Path) -> Result<(), Error> {
-        if let Some((parent, name)) = split(path)? {
-            self.make_directory(&parent.join(name)).entries = Arc::default();
-        } else {
-            self.root.entries = Arc::default();
+    /// Empties a directory, if there is one.
+    pub(super) fn clear(&mut self, path: &Path) {
+        if self.entry(path).is_some_and(|entry| !entry.entries.is_empty()) {
+            self.make_directory(path).entries = Arc::default();
         }
-        Ok(())
     }
 
-    /// Sees to it that the parents of a path are directories.
-    pub(super) fn make_parents(&mut self, path: &Path) -> Result<(), Error> {
-        if let Some((parent, _)) = split(path)? {
-            self.make_directory(parent);
-        }
+    /// Sees to it that there is a directory, in place of whatever is there.
+    pub(super) fn ensure_directory(&mut self, path: &Path) -> Result<(), Error> {
+        // Only to see whether it is clean.
+        split(path)?;
+        self.make_directory(path);
         Ok(())
     }
 

@@ -2,15 +2,19 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    mem,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, statat, unlinkat},
+    fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, XattrFlags, fsetxattr, mkdirat, openat, statat, unlinkat,
+    },
     io::Errno,
 };
 
+use super::Whiteouts;
 use crate::layer::Error;
 
 /// Where the last entry was: open descriptors of the directories from the root to there. Entries come by directory, so
@@ -19,13 +23,18 @@ pub(super) struct Directories {
     place: PathBuf,
     root: OwnedFd,
     open: Vec<(OsString, OwnedFd)>,
+    format: Whiteouts,
+    /// The directories that were made since nothing described them, or not yet.
+    implied: Vec<PathBuf>,
 }
 
 /// What to do where a directory is missing, or something else is in its place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// Make one, root's, 0755.
+    /// Make one, root's, 0755, in place of whatever is there.
     Make,
+    /// Make one where nothing or a whiteout is, and otherwise do without.
+    MakeUnlessTaken,
     /// Do without.
     Leave,
 }
@@ -33,13 +42,15 @@ pub(super) enum Missing {
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Directories {
-    pub(super) fn new(root: &Path) -> Result<Self, Error> {
+    pub(super) fn new(root: &Path, format: Whiteouts) -> Result<Self, Error> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let descriptor = openat(CWD, root, flags, Mode::empty()).map_err(Error::disk("cannot open", root))?;
         Ok(Self {
             place: root.to_owned(),
             root: descriptor,
             open: Vec::new(),
+            format,
+            implied: Vec::new(),
         })
     }
 
@@ -63,12 +74,23 @@ impl Directories {
         self.open.truncate(common);
         for name in path.iter().skip(common) {
             match self.step(name, missing) {
-                Ok(Some(next)) => self.open.push((name.to_owned(), next)),
+                Ok(Some((next, made))) => {
+                    self.open.push((name.to_owned(), next));
+                    if made {
+                        self.implied
+                            .push(self.open.iter().map(|(name, _)| name).collect());
+                    }
+                }
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(Error::disk("cannot enter", self.path(path))(error)),
             }
         }
         Ok(Some(self.here()))
+    }
+
+    /// The directories that were made by entering them.
+    pub(super) fn take_implied(&mut self) -> Vec<PathBuf> {
+        mem::take(&mut self.implied)
     }
 
     /// Closes all but the root: something may have been removed.
@@ -82,20 +104,36 @@ impl Directories {
             .map_or(self.root.as_fd(), |(_, descriptor)| descriptor.as_fd())
     }
 
-    fn step(&self, name: &OsStr, missing: Missing) -> Result<Option<OwnedFd>, Errno> {
+    /// One level down, and whether it had to be made.
+    fn step(&self, name: &OsStr, missing: Missing) -> Result<Option<(OwnedFd, bool)>, Errno> {
         let here = self.here();
         let open = || openat(here, name, DIRECTORY | OFlags::PATH, Mode::empty());
-        match open() {
-            Ok(next) => return Ok(Some(next)),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if missing == Missing::Leave => return Ok(None),
-            Err(Errno::NOENT) => {}
-            // As in a Tree, a directory replaces what cannot have entries.
-            Err(Errno::NOTDIR | Errno::LOOP) => remove(here, name)?,
+        let taken = match open() {
+            Ok(next) => return Ok(Some((next, false))),
+            Err(Errno::NOENT) => false,
+            Err(Errno::NOTDIR | Errno::LOOP) => true,
             Err(error) => return Err(error),
+        };
+        match missing {
+            Missing::Leave => return Ok(None),
+            Missing::MakeUnlessTaken if taken && there(here, name)? != There::Whiteout => return Ok(None),
+            Missing::Make | Missing::MakeUnlessTaken => {}
+        }
+        if taken {
+            remove(here, name)?;
         }
         mkdirat(here, name, Mode::from_raw_mode(0o755))?;
-        open().map(Some)
+        if taken {
+            set_opaque(here, name, self.format)?;
+        }
+        Ok(Some((open()?, true)))
     }
+}
+
+/// Lets nothing of lower layers show in a directory.
+pub(super) fn set_opaque(parent: BorrowedFd<'_>, name: &OsStr, format: Whiteouts) -> Result<(), Errno> {
+    let directory = openat(parent, name, DIRECTORY, Mode::empty())?;
+    fsetxattr(directory, format.opaque(), b"y", XattrFlags::empty())
 }
 
 /// Removes whatever a name stands for.

@@ -4,20 +4,17 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     io::{BufReader, Read},
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::BorrowedFd,
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{
-        AtFlags, FileType, Mode, OFlags, XattrFlags, fsetxattr, fstat, linkat, makedev, mkdirat, mknodat,
-        openat,
-    },
+    fs::{AtFlags, FileType, Mode, fstat, linkat, makedev, mkdirat, mknodat},
     io::Errno,
 };
 
 use super::{
-    directories::{Directories, Missing, There, remove, there},
+    directories::{Directories, Missing, There, remove, set_opaque, there},
     place::Placer,
 };
 use crate::{
@@ -74,12 +71,12 @@ pub enum Ids {
 /// # Errors
 /// [`Error::Tar`] as for [`index`](crate::layer::index), and [`Error::Disk`].
 pub fn unpack(tar: impl Read, root: &Path, format: Whiteouts, ids: Ids) -> Result<(), Error> {
-    let directories = Directories::new(root)?;
+    let directories = Directories::new(root, format)?;
     let stat = fstat(directories.root()).map_err(Error::disk("cannot look at", root))?;
     let mut unpacker = Unpacker {
         entries: Entries::new(BufReader::with_capacity(BUFFER, tar)),
         directories,
-        targets: Directories::new(root)?,
+        targets: Directories::new(root, format)?,
         late: BTreeMap::new(),
         placer: Placer::new(ids, &stat),
         format,
@@ -127,11 +124,8 @@ impl<R: Read> Unpacker<R> {
         action: &'static str,
         work: impl FnOnce(BorrowedFd<'_>, &OsStr) -> Result<T, Errno>,
     ) -> Result<T, Error> {
-        let result = match self
-            .directories
-            .enter(path.parent().unwrap_or(Path::new("")), Missing::Make)?
-        {
-            Some(parent) => work(parent, path.file_name().unwrap_or(OsStr::new("."))),
+        let result = match self.directories.enter(parent(path), Missing::Make)? {
+            Some(parent) => work(parent, name(path)),
             None => Err(Errno::NOENT),
         };
         result.map_err(|error| Error::disk(action, self.directories.path(path))(error))
@@ -140,6 +134,7 @@ impl<R: Read> Unpacker<R> {
     /// Makes way for something at a path.
     fn clear(&mut self, path: &Path) -> Result<(), Error> {
         self.targets.forget();
+        self.late.retain(|below, _| !below.starts_with(path));
         self.at(path, "cannot replace", |parent, name| {
             match remove(parent, name) {
                 Err(Errno::NOENT) => Ok(()),
@@ -148,38 +143,33 @@ impl<R: Read> Unpacker<R> {
         })
     }
 
+    /// What the layer itself has stays, before or after; where it is a directory, it is all there is.
     fn whiteout(&mut self, path: &Path) -> Result<(), Error> {
-        let before = self.at(path, "cannot make whiteout", |parent, name| {
-            match mknodat(
-                parent,
-                name,
-                FileType::CharacterDevice,
-                Mode::empty(),
-                makedev(0, 0),
-            ) {
-                Err(Errno::EXIST) => there(parent, name),
-                made => made.map(|()| There::Nothing),
-            }
-        })?;
-        // What the layer itself has stays; where it is a directory, it is all there is.
-        if before == There::Directory {
-            self.opaque(path)
-        } else {
-            Ok(())
-        }
+        let Some(parent) = self.directories.enter(parent(path), Missing::MakeUnlessTaken)? else {
+            return Ok(());
+        };
+        let made = match mknodat(
+            parent,
+            name(path),
+            FileType::CharacterDevice,
+            Mode::empty(),
+            makedev(0, 0),
+        ) {
+            Err(Errno::EXIST) => match there(parent, name(path)) {
+                Ok(There::Directory) => set_opaque(parent, name(path), self.format),
+                other => other.map(|_| ()),
+            },
+            made => made,
+        };
+        made.map_err(Error::disk("cannot make whiteout", self.directories.path(path)))
     }
 
     fn opaque(&mut self, path: &Path) -> Result<(), Error> {
-        let format = self.format;
-        self.directories.enter(path, Missing::Make)?;
-        if path.as_os_str().is_empty() {
-            return set_opaque(self.directories.root(), format)
-                .map_err(Error::disk("cannot make opaque", path));
-        }
-        self.at(path, "cannot make opaque", |parent, name| {
-            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            set_opaque(openat(parent, name, flags, Mode::empty())?.as_fd(), format)
-        })
+        let Some(directory) = self.directories.enter(path, Missing::MakeUnlessTaken)? else {
+            return Ok(());
+        };
+        set_opaque(directory, OsStr::new("."), self.format)
+            .map_err(Error::disk("cannot make opaque", self.directories.path(path)))
     }
 
     /// Makes a directory that we can write into; the rest comes late.
@@ -242,25 +232,19 @@ impl<R: Read> Unpacker<R> {
         if path == target {
             return Ok(());
         }
-        let parent = target.parent().unwrap_or(Path::new(""));
-        let name = target.file_name().unwrap_or(OsStr::new("."));
         for attempt in 0..2 {
-            let Some(from) = self.targets.enter(parent, Missing::Leave)? else {
+            let Some(from) = self.targets.enter(parent(target), Missing::Leave)? else {
                 return Ok(());
             };
-            let here =
-                there(from, name).map_err(Error::disk("cannot look at", self.directories.path(target)))?;
+            let here = there(from, name(target))
+                .map_err(Error::disk("cannot look at", self.directories.path(target)))?;
             if matches!(here, There::Nothing | There::Whiteout) {
                 return Ok(());
             }
-            let Some(to) = self
-                .directories
-                .enter(path.parent().unwrap_or(Path::new("")), Missing::Make)?
-            else {
+            let Some(to) = self.directories.enter(parent(path), Missing::Make)? else {
                 return Ok(());
             };
-            let new = path.file_name().unwrap_or(OsStr::new("."));
-            match linkat(from, name, to, new, AtFlags::empty()) {
+            match linkat(from, name(target), to, name(path), AtFlags::empty()) {
                 Err(Errno::EXIST) if attempt == 0 => self.clear(path)?,
                 done => return done.map_err(Error::disk("cannot link", self.directories.path(path))),
             }
@@ -270,7 +254,13 @@ impl<R: Read> Unpacker<R> {
 
     /// Gives directories what they are to have, and reads the tar to its end.
     fn finish(mut self) -> Result<(), Error> {
-        let late = std::mem::take(&mut self.late);
+        let mut late = std::mem::take(&mut self.late);
+        for path in self.directories.take_implied() {
+            late.entry(path).or_insert_with(|| Metadata {
+                mode: 0o755,
+                ..Metadata::default()
+            });
+        }
         for (path, metadata) in &late {
             let Some(directory) = self.directories.enter(path, Missing::Leave)? else {
                 continue;
@@ -283,6 +273,11 @@ impl<R: Read> Unpacker<R> {
     }
 }
 
-fn set_opaque(directory: BorrowedFd<'_>, format: Whiteouts) -> Result<(), Errno> {
-    fsetxattr(directory, format.opaque(), b"y", XattrFlags::empty())
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+/// The root has none.
+fn name(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or(OsStr::new("."))
 }

@@ -330,7 +330,9 @@ impl Extended {
     fn metadata(self, block: &Block) -> Result<Metadata, TarFault> {
         // The last number of all means "no id" to the kernel.
         let id = |said: Option<u64>, field, name| {
-            let id = u32::try_from(said.map_or(field, Ok)?).ok().filter(|id| *id != u32::MAX);
+            let id = u32::try_from(said.map_or(field, Ok)?)
+                .ok()
+                .filter(|id| *id != u32::MAX);
             id.ok_or(TarFault::Number(name))
         };
         Ok(Metadata {

@@ -153,8 +153,13 @@ fn refused() -> Vec<Refused> {
             TarFault::Number("size"),
         ),
         (
-            "owner that is none", tar().pax(&[("gid", b"4294967295")]).file("a", b"").end(), "a", TarFault::Number("gid")),
-        ("owner beyond all",
+            "owner that is none",
+            tar().pax(&[("gid", b"4294967295")]).file("a", b"").end(),
+            "a",
+            TarFault::Number("gid"),
+        ),
+        (
+            "owner beyond all",
             tar().pax(&[("uid", b"4294967296")]).file("a", b"").end(),
             "a",
             TarFault::Number("uid"),
