@@ -86,7 +86,8 @@ fn replace<T>(path: &Path, write: impl FnOnce(&std::fs::File) -> Result<T, Error
         .metadata()
         .is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
     {
-        return write(&std::fs::File::options().write(true).open(path).at("open", path)?);
+        let file = std::fs::File::options().write(true).open(path).at("open", path)?;
+        return write(&file).map_err(|error| error.writing(path));
     }
     let file = disk::temporary(dir)?;
     let result = write(file.as_file()).map_err(|error| error.writing(path))?;

@@ -107,8 +107,8 @@ impl BlobError {
     }
 }
 
-/// Manifests and configs that are larger than this (16 MiB) are refused.
-pub const SMALL: u64 = 16 << 20;
+/// Manifests and configs that are larger than this (8 MiB, as with containerd) are refused.
+pub const SMALL: u64 = 8 << 20;
 
 /// Reads a manifest, an index or a config.
 ///
@@ -167,6 +167,17 @@ impl<R: Read> Verified<R> {
         Ok(())
     }
 
+    /// Says which blob could not be read.
+    fn failed(&self, source: io::Error) -> io::Error {
+        match source.kind() {
+            io::ErrorKind::Interrupted => source,
+            kind => {
+                let place = self.place.clone();
+                io::Error::new(kind, BlobError::from_read(source, self.digest, &place))
+            }
+        }
+    }
+
     fn wrong_size(&self, found: Option<u64>) -> io::Error {
         io::Error::other(BlobError::Size {
             digest: self.digest,
@@ -183,14 +194,17 @@ impl<R: Read> Read for Verified<R> {
             return Ok(0);
         }
         if self.left == 0 {
-            if self.hasher.is_some() && read_one(&mut self.inner)? {
+            if self.hasher.is_some() && read_one(&mut self.inner).map_err(|error| self.failed(error))? {
                 return Err(self.wrong_size(None));
             }
             self.check().map_err(io::Error::other)?;
             return Ok(0);
         }
         let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let count = self.inner.read(&mut buffer[..most])?;
+        let count = self
+            .inner
+            .read(&mut buffer[..most])
+            .map_err(|error| self.failed(error))?;
         if count == 0 {
             return Err(self.wrong_size(Some(self.expected - self.left)));
         }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -105,6 +105,17 @@ pub(crate) fn persist(file: NamedTempFile, path: &Path, durability: Durability) 
 /// Makes the renames into a directory survive a power failure.
 pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
     File::open(path).and_then(|dir| dir.sync_all()).at("sync", path)
+}
+
+/// A document of a layout: what is larger than 64 MiB is none.
+pub(crate) fn read_document(path: &Path) -> io::Result<Vec<u8>> {
+    const LIMIT: u64 = 64 << 20;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > LIMIT {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(bytes),
+    }
 }
 
 /// Removes a file, if it is there.

@@ -49,7 +49,7 @@ impl Layout {
             path: root.clone(),
             why,
         };
-        let marker = match fs::read(&path) {
+        let marker = match disk::read_document(&path) {
             Ok(marker) => marker,
             Err(error)
                 if matches!(
@@ -98,7 +98,7 @@ impl Layout {
     /// If the index cannot be read. None is an empty one.
     pub fn index(&self) -> Result<Index, Error> {
         let path = self.root.join(INDEX);
-        match fs::read(&path) {
+        match disk::read_document(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| Error::Json { path, source }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Index::new(Vec::new())),
             Err(error) => Err(error).at("read", &path),

@@ -71,7 +71,7 @@ impl Store {
         Ok(removed)
     }
 
-    /// All images with a name, in the order they were named.
+    /// All images with a name, in the order in which the names came up.
     ///
     /// # Errors
     /// If the index cannot be read.
@@ -97,12 +97,12 @@ impl Store {
 
 /// Adds an entry to an index, in place of those of the same name.
 pub(crate) fn put(entries: &mut Vec<Descriptor>, entry: Descriptor) {
-    let name = entry.ref_name().map(str::to_owned);
-    entries.retain(|other| match &name {
-        Some(name) => other.ref_name() != Some(name),
-        None => other.ref_name().is_some() || other.digest != entry.digest,
-    });
-    entries.push(entry);
+    let same = |other: &Descriptor| {
+        other.ref_name() == entry.ref_name() && (entry.ref_name().is_some() || other.digest == entry.digest)
+    };
+    let place = entries.iter().position(same).unwrap_or(entries.len());
+    entries.retain(|other| !same(other));
+    entries.insert(place, entry);
 }
 
 fn named(descriptor: Descriptor) -> Named {

@@ -2,8 +2,9 @@
 
 use std::{
     collections::HashMap,
-    fs::TryLockError,
+    fs::{self, TryLockError},
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -11,6 +12,7 @@ use super::{
     Cache, Error, Remover, Store,
     disk::{self, IoContext as _},
     reach::{self, Reach, Step},
+    session::Session,
     usage::Meter,
 };
 use crate::Digest;
@@ -42,6 +44,7 @@ impl Store {
             Err(TryLockError::Error(error)) => return Err(error).at("lock", &path),
         }
         let mut deleting = Deleting {
+            aside: self.session()?,
             remover,
             pruned: Pruned::default(),
         };
@@ -62,6 +65,7 @@ impl Store {
 }
 
 struct Deleting<'a> {
+    aside: Arc<Session>,
     remover: &'a dyn Remover,
     pruned: Pruned,
 }
@@ -73,7 +77,10 @@ impl Deleting<'_> {
         };
         let bytes = Meter::default().measure(path);
         if metadata.is_dir() {
-            self.remover.remove(path).at("remove", path)?;
+            // Renamed first: whoever dies here must not leave half a layer where it is looked for.
+            let aside = self.aside.fresh();
+            fs::rename(path, &aside).at("rename", path)?;
+            self.remover.remove(&aside).at("remove", &aside)?;
         } else {
             disk::remove_file(path)?;
         }
@@ -88,7 +95,7 @@ enum Item {
     /// A record or an unpacked layer, on its own.
     Alone(PathBuf),
     /// A step, with what only it keeps.
-    Step(Step),
+    Step(PathBuf, Reach),
 }
 
 struct Eviction<'a> {
@@ -109,9 +116,10 @@ impl<'a> Eviction<'a> {
             diff_ids: HashMap::new(),
         };
         eviction.count(&Reach::of_names(store)?);
-        for step in reach::steps(store)? {
-            eviction.count(&step.reach);
-            eviction.items.push((step.used, Item::Step(step)));
+        for Step { path, used, reach } in reach::steps(store)? {
+            let reach = reach.unwrap_or_default();
+            eviction.count(&reach);
+            eviction.items.push((used, Item::Step(path, reach)));
         }
         let others = [Cache::Trees, Cache::Why, Cache::Contexts];
         let mut alone = reach::unpacked(store)?;
@@ -142,21 +150,21 @@ impl<'a> Eviction<'a> {
             }
             match item {
                 Item::Alone(path) => deleting.delete(&path)?,
-                Item::Step(step) => self.delete_step(deleting, &step)?,
+                Item::Step(path, reach) => self.delete_step(deleting, &path, &reach)?,
             }
         }
         Ok(())
     }
 
     /// The record goes first: a record whose blobs are gone would be a lie.
-    fn delete_step(&mut self, deleting: &mut Deleting<'_>, step: &Step) -> Result<(), Error> {
-        deleting.delete(&step.path)?;
-        for blob in &step.reach.blobs {
+    fn delete_step(&mut self, deleting: &mut Deleting<'_>, path: &Path, reach: &Reach) -> Result<(), Error> {
+        deleting.delete(path)?;
+        for blob in &reach.blobs {
             if release(&mut self.blobs, blob) {
                 deleting.delete(&self.store.layout().blob_path(blob))?;
             }
         }
-        for diff_id in &step.reach.diff_ids {
+        for diff_id in &reach.diff_ids {
             if release(&mut self.diff_ids, diff_id) {
                 deleting.delete(&self.store.record_path(Cache::Trees, diff_id))?;
                 for path in self.store.unpacked_of(diff_id)? {

@@ -21,7 +21,8 @@ pub(super) struct Reach {
 pub(super) struct Step {
     pub path: PathBuf,
     pub used: SystemTime,
-    pub reach: Reach,
+    /// Of a torn record, nothing.
+    pub reach: Option<Reach>,
 }
 
 impl Reach {
@@ -73,14 +74,10 @@ impl Reach {
         Ok(reach)
     }
 
-    /// What names and steps are made of.
-    pub(super) fn of_all(store: &Store) -> Result<Self, Error> {
-        let mut reach = Self::of_names(store)?;
-        for step in steps(store)? {
-            reach.blobs.extend(step.reach.blobs);
-            reach.diff_ids.extend(step.reach.diff_ids);
-        }
-        Ok(reach)
+    /// Adds what a step is made of.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.blobs.extend(other.blobs);
+        self.diff_ids.extend(other.diff_ids);
     }
 }
 
@@ -90,9 +87,7 @@ pub(super) fn steps(store: &Store) -> Result<Vec<Step>, Error> {
     for (path, used) in records(store, Cache::Steps)? {
         let record = fs::read(&path).ok().and_then(open_sealed);
         let record: Option<Record> = record.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let reach = record
-            .map(|record| Reach::of_record(store, &record))
-            .unwrap_or_default();
+        let reach = record.map(|record| Reach::of_record(store, &record));
         steps.push(Step { path, used, reach });
     }
     Ok(steps)

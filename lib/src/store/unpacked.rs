@@ -101,7 +101,8 @@ impl LayerDir {
 /// The stamp of a layer that survives a power failure.
 const SYNCED: &str = "synced\n";
 
-fn is_valid(dir: &Path) -> bool {
+/// Whether a published layer is whole.
+pub(super) fn is_valid(dir: &Path) -> bool {
     let stamp = fs::read_to_string(dir.join("stamp"));
     stamp.is_ok_and(|stamp| stamp == SYNCED || Some(stamp.as_str()) == boot())
 }

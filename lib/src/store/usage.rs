@@ -12,6 +12,7 @@ use walkdir::WalkDir;
 use super::{
     Cache, Error, Store,
     reach::{self, Reach},
+    unpacked,
 };
 use crate::Digest;
 
@@ -79,22 +80,35 @@ impl Store {
         Ok(Usage { parts, orphaned })
     }
 
-    /// Blobs, trees and unpacked layers that no name and no step refers to.
+    /// Blobs, trees and unpacked layers that no name and no step refers to; and torn records, and layers of an earlier
+    /// boot, which nobody can use.
     pub(super) fn orphans(&self) -> Result<Vec<PathBuf>, Error> {
-        let reach = Reach::of_all(self)?;
-        let is_orphan = |path: &PathBuf, kept: &HashSet<Digest>| {
-            reach::digest_of(path).is_none_or(|digest| !kept.contains(&digest))
+        let mut reach = Reach::of_names(self)?;
+        let mut orphans = Vec::new();
+        for step in reach::steps(self)? {
+            match step.reach {
+                Some(used) => reach.extend(used),
+                None => orphans.push(step.path),
+            }
+        }
+        let is_kept = |path: &Path, kept: &HashSet<Digest>| {
+            reach::digest_of(path).is_some_and(|digest| kept.contains(&digest))
         };
-        let mut orphans = reach::blobs(self)?;
-        orphans.retain(|path| is_orphan(path, &reach.blobs));
-        let layers = reach::unpacked(self)?
-            .into_iter()
-            .chain(reach::records(self, Cache::Trees)?);
         orphans.extend(
-            layers
-                .map(|(path, _)| path)
-                .filter(|path| is_orphan(path, &reach.diff_ids)),
+            reach::blobs(self)?
+                .into_iter()
+                .filter(|path| !is_kept(path, &reach.blobs)),
         );
+        for (path, _) in reach::records(self, Cache::Trees)? {
+            if !is_kept(&path, &reach.diff_ids) {
+                orphans.push(path);
+            }
+        }
+        for (path, _) in reach::unpacked(self)? {
+            if !is_kept(&path, &reach.diff_ids) || !unpacked::is_valid(&path) {
+                orphans.push(path);
+            }
+        }
         Ok(orphans)
     }
 }

@@ -257,7 +257,7 @@ fn large_documents_and_long_names_are_refused() {
             .to_string()
             .contains("too long")
     );
-    let large = tar(&[("oci-layout", &vec![b' '; (16 << 20) + 1])]);
+    let large = tar(&[("oci-layout", &vec![b' '; (8 << 20) + 1])]);
     assert!(
         open("oci-archive", &large)
             .unwrap_err()
@@ -274,7 +274,7 @@ fn large_documents_and_long_names_are_refused() {
             .contains("ends within the entry")
     );
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("manifest.json"), vec![b' '; (16 << 20) + 1]).unwrap();
+    fs::write(dir.path().join("manifest.json"), vec![b' '; (8 << 20) + 1]).unwrap();
     let error = Archive::open(&locator("dir", dir.path(), None)).unwrap_err();
     assert!(
         error.to_string().contains("larger than a manifest may be"),

@@ -104,13 +104,13 @@ fn a_layout_keeps_its_other_images() {
         .images()
         .map(|(names, image)| (names.join(" "), image.digest))
         .collect();
-    let expected = [("b", &two), ("c", &two), ("a", &three), ("", &three)];
+    let expected = [("a", &three), ("b", &two), ("c", &two), ("", &three)];
     assert_eq!(
         listed,
         expected.map(|(name, image)| (name.to_owned(), image.digest))
     );
     let error = archive.find(&amd64()).unwrap_err();
-    let text = format!("holds several images, say which: b, c, a, {}", three.digest);
+    let text = format!("holds several images, say which: a, b, c, {}", three.digest);
     assert!(error.to_string().ends_with(&text), "{error}");
     for (name, image) in [("b", &two), ("c", &two), ("a", &three)] {
         let archive = Archive::open(&at(Some(name))).unwrap();
@@ -119,7 +119,7 @@ fn a_layout_keeps_its_other_images() {
     }
     let error = Archive::open(&at(Some("d"))).unwrap().find(&amd64()).unwrap_err();
     assert!(error.to_string().starts_with("no image \"d\" in "), "{error}");
-    assert!(error.to_string().contains("; it has b, c, a, sha256:"), "{error}");
+    assert!(error.to_string().contains("; it has a, b, c, sha256:"), "{error}");
 }
 
 #[test]

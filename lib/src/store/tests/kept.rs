@@ -186,7 +186,7 @@ fn names_move_and_go() {
         .into_iter()
         .map(|image| image.name.unwrap())
         .collect();
-    assert_eq!(names, ["localhost:5000/app@x", name]);
+    assert_eq!(names, [name, "localhost:5000/app@x"]);
     assert!(store.untag(name).unwrap());
     assert!(!store.untag(name).unwrap());
     assert_eq!(store.resolve(name).unwrap(), None);

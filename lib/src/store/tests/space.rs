@@ -160,6 +160,28 @@ fn a_torn_record_keeps_nothing() {
     store.prune(None, &Plain).unwrap();
     assert!(!store.has(&layer.descriptor).unwrap());
     assert_eq!(store.du().unwrap().orphaned, 0);
+    assert_eq!(listing(&store.root().join("steps")), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn layers_of_another_boot_are_pruned() {
+    let (_dir, store) = store();
+    let layer = step(&store, "hello", 0);
+    let unpacked = store.layer_dir("overlay", &layer.diff_id).unwrap();
+    fs::write(unpacked.with_file_name("stamp"), "another boot").unwrap();
+    let removed = std::cell::RefCell::new(Vec::new());
+    let remover = |path: &Path| {
+        removed.borrow_mut().push(path.to_owned());
+        Plain.remove(path)
+    };
+    assert_eq!(store.prune(None, &remover).unwrap().count, 1);
+    assert!(!unpacked.exists() && store.has(&layer.descriptor).unwrap());
+    let tmp = store.root().join("tmp");
+    assert!(
+        removed.borrow().iter().all(|path| path.starts_with(&tmp)),
+        "{removed:?}"
+    );
+    assert_eq!(removed.borrow().len(), 1);
 }
 
 #[test]
