@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use tokio::sync::watch;
+
 /// Ends the runs that it was given to. Clones are the same handle.
 #[derive(Clone, Debug)]
 pub struct Cancel(Arc<Pipe>);
@@ -15,6 +17,8 @@ pub struct Cancel(Arc<Pipe>);
 struct Pipe {
     reader: PipeReader,
     writer: Mutex<Option<PipeWriter>>,
+    /// Wakes those who wait in async code.
+    cancelled: watch::Sender<bool>,
 }
 
 impl Cancel {
@@ -24,6 +28,7 @@ impl Cancel {
         Ok(Self(Arc::new(Pipe {
             reader,
             writer: Mutex::new(Some(writer)),
+            cancelled: watch::Sender::new(false),
         })))
     }
 
@@ -34,6 +39,18 @@ impl Cancel {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        self.0.cancelled.send_replace(true);
+    }
+
+    /// Waits until [`cancel`](Self::cancel) is called.
+    pub async fn cancelled(&self) {
+        // The sender lives as long as this handle, so waiting cannot fail.
+        let _ = self
+            .0
+            .cancelled
+            .subscribe()
+            .wait_for(|cancelled| *cancelled)
+            .await;
     }
 
     /// Whether [`cancel`](Self::cancel) was called.

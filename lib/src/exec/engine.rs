@@ -3,6 +3,7 @@
 use std::{
     fmt::Display,
     io::{self, Read, Write},
+    os::fd::AsFd,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,7 +18,7 @@ use super::{
     probe::{Found, probe},
     run::run,
 };
-use crate::event::Stream;
+use crate::{event::Stream, layer::Whiteouts};
 
 /// What [`Engine::probe`] needs to know.
 #[derive(Clone, Debug)]
@@ -29,15 +30,6 @@ pub struct ProbeConfig {
 /// A way to run processes on this machine. Clones share it; several threads may run at once.
 #[derive(Clone, Debug)]
 pub struct Engine(Arc<Found>);
-
-/// How overlayfs finds whiteouts and opaque directories in a layer on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whiteouts {
-    /// `trusted.overlay.*` attributes: for real root.
-    Trusted,
-    /// `user.overlay.*` attributes: in a user namespace.
-    User,
-}
 
 impl Engine {
     /// Tries what this machine allows: to be root by itself, or in a user namespace.
@@ -102,10 +94,50 @@ impl Engine {
         finish(task).map(|()| consumed)
     }
 
+    /// Like [`with_ids`](Self::with_ids), with a pipe to the work from `feed`, which is called in this process at the
+    /// same time. If the work fails, that is the result: what `feed` then finds is a closed pipe.
+    pub fn feed<T, E: Display>(
+        &self,
+        work: impl FnOnce(&mut dyn Read) -> Result<(), E> + Send,
+        feed: impl FnOnce(&mut dyn Write) -> T,
+    ) -> Result<T, Error> {
+        let launching = rbuild_sys::launching();
+        let (mut reader, mut writer) = io::pipe().map_err(cannot("make a pipe"))?;
+        if let Ids::Own = self.0.ids {
+            drop(launching);
+            return std::thread::scope(move |scope| {
+                let work = scope.spawn(move || work(&mut reader).map_err(failed));
+                let fed = feed(&mut writer);
+                drop(writer);
+                match work.join() {
+                    Ok(done) => done.map(|()| fed),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            });
+        }
+        // The child must not keep a copy of the end that is written to, or it would wait for itself.
+        let only = [reader.as_fd()];
+        let task = self.spawn_keeping(&launching, Keep::Only(&only), || work(&mut &reader))?;
+        drop(reader);
+        drop(launching);
+        let fed = feed(&mut writer);
+        drop(writer);
+        finish(task).map(|()| fed)
+    }
+
     /// Starts a child that does some work as root of the engine's ids.
     fn spawn<E: Display>(
         &self,
         launching: &std::sync::MutexGuard<'_, ()>,
+        work: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Task, Error> {
+        self.spawn_keeping(launching, Keep::All, work)
+    }
+
+    fn spawn_keeping<E: Display>(
+        &self,
+        launching: &std::sync::MutexGuard<'_, ()>,
+        keep: Keep<'_>,
         work: impl FnOnce() -> Result<(), E>,
     ) -> Result<Task, Error> {
         let parent = getpid();
@@ -115,7 +147,7 @@ impl Engine {
             work().map_err(|error| Report::Failed(error.to_string()))?;
             Ok(Report::Done)
         };
-        Task::spawn(launching, Keep::All, work).map_err(cannot("fork"))
+        Task::spawn(launching, keep, work).map_err(cannot("fork"))
     }
 
     /// Removes a directory that may hold files of any id of this engine. Fine if it is not there.

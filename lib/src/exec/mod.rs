@@ -22,8 +22,9 @@ mod probe;
 mod run;
 mod spec;
 
+pub use crate::layer::Whiteouts;
 pub use cancel::Cancel;
-pub use engine::{Engine, ProbeConfig, Whiteouts};
+pub use engine::{Engine, ProbeConfig};
 pub use error::{Error, Missing};
 pub use spec::{Mount, MountKind, Network, Outcome, RunSpec, User};
 

@@ -6,13 +6,16 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use tempfile::TempDir;
 
-use crate::exec::{Engine, Error, RunSpec};
+use crate::{
+    exec::{Engine, Error, RunSpec},
+    layer,
+    tree::Tree,
+};
 
 /// A root file system for one run. What it holds on disk is removed when it is dropped.
 #[derive(Debug)]
@@ -23,9 +26,9 @@ pub struct Rootfs {
 }
 
 impl Rootfs {
-    /// A root made of unpacked layers, the topmost first, whose own directories are made in `tmp`: on the file system
-    /// that the engine was probed with, and that the layers lie on.
-    pub fn new(engine: &Engine, tmp: &Path, lowers: Vec<PathBuf>) -> Result<Self, Error> {
+    /// A root made of unpacked layers, the topmost first, which together are `tree`. Its own directories are made in
+    /// `tmp`: on the file system that the engine was probed with, and that the layers lie on.
+    pub fn new(engine: &Engine, tmp: &Path, lowers: Vec<PathBuf>, tree: &Tree) -> Result<Self, Error> {
         let make = || {
             let directory = tempfile::Builder::new()
                 .prefix("rootfs-")
@@ -38,38 +41,12 @@ impl Rootfs {
             })
         };
         let rootfs = make().map_err(|source| failed("make a directory in", tmp, source))?;
-        for path in [rootfs.upper(), rootfs.work(), rootfs.spare()] {
+        for path in [rootfs.work(), rootfs.spare()] {
             fs::create_dir(&path).map_err(|source| failed("make", &path, source))?;
         }
-        rootfs.adopt_root()?;
+        // The root directory of an overlay is that of its upper layer.
+        engine.with_ids(|| layer::make_upper(&rootfs.upper(), tree))?;
         Ok(rootfs)
-    }
-
-    /// The root directory of an overlay is that of its upper layer: it must look like the one below.
-    fn adopt_root(&self) -> Result<(), Error> {
-        let upper = self.upper();
-        let Some(lower) = self.lowers.first() else {
-            let mode = fs::Permissions::from_mode(0o755);
-            return fs::set_permissions(&upper, mode)
-                .map_err(|source| failed("set the mode of", &upper, source));
-        };
-        // Numbers of owners differ inside and outside of a user namespace, so both are asked for and set in the same.
-        let copy = || -> io::Result<()> {
-            let (theirs, ours) = (fs::metadata(lower)?, fs::metadata(&upper)?);
-            if (theirs.uid(), theirs.gid()) != (ours.uid(), ours.gid()) {
-                std::os::unix::fs::chown(&upper, Some(theirs.uid()), Some(theirs.gid()))?;
-            }
-            fs::set_permissions(&upper, theirs.permissions())?;
-            fs::File::open(&upper)?.set_modified(theirs.modified()?)
-        };
-        let like = |error| {
-            format!(
-                "cannot make {} like {}: {error}",
-                upper.display(),
-                lower.display()
-            )
-        };
-        copy().or_else(|_| self.engine.with_ids(|| copy().map_err(like)))
     }
 
     /// What the run writes, in the form that overlayfs gives it.

@@ -148,14 +148,15 @@ impl Scan<'_> {
         for name in all {
             let below = path.join(name);
             match names.get(name) {
-                Some(stat) => self.entry(below, stat)?,
+                Some(stat) => self.entry(below, stat, opaque)?,
                 None => self.push(below, What::Whiteout),
             }
         }
         Ok(())
     }
 
-    fn entry(&mut self, path: PathBuf, stat: &fs::Metadata) -> Result<(), Error> {
+    /// `hides`: nothing of the lower tree shows in the directory that this is in, nor in those below it.
+    fn entry(&mut self, path: PathBuf, stat: &fs::Metadata, hides: bool) -> Result<(), Error> {
         let old = self.lower.get(&path);
         if is_nothing(stat.file_type(), stat.rdev()) {
             if old.is_some() {
@@ -182,7 +183,7 @@ impl Scan<'_> {
             if old != Some(&node) {
                 self.push(path.clone(), What::Node(node));
             }
-            return self.directory(&path, opaque && old.is_some());
+            return self.directory(&path, (opaque || hides) && old.is_some());
         }
         let same = old
             .map(|old| self.same(&path, old, &node))

@@ -1,0 +1,399 @@
+//! What a build starts from: the context, the Containerfile and the ignore file.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{
+    Build, Context, Source,
+    error::{At, BuildError, Problem},
+    stage::Text,
+};
+use crate::{
+    Digest, Hasher,
+    containerfile::{Containerfile, Span, ignore::Ignore},
+    layer::{self, LayerIndex},
+    plan::key::prefixed,
+    store::{Store, TmpDir},
+    tree::{self, Filter, StatCache, Tree},
+};
+
+/// Names of a Containerfile, when none is given.
+const NAMES: [&str; 2] = ["Containerfile", "Dockerfile"];
+
+/// The Containerfile, and what goes with it.
+pub(super) struct Input {
+    pub parsed: Containerfile,
+    pub text: Arc<Text>,
+    /// The same for every build of the same file in the same place.
+    pub identity: String,
+}
+
+/// Trees that COPY, ADD and mounts take from, apart from stages: scanned when first asked for.
+pub(super) struct Sources {
+    context: Context,
+    ignore: Ignore,
+    ignore_file: Option<String>,
+    /// The index of a context that is a tar.
+    tar: Option<Arc<TarContext>>,
+    store: Store,
+    scanned: Mutex<Vec<(PathBuf, Arc<Mutex<tree::Context>>)>>,
+}
+
+/// A context that came as a tar: its files are read from the tar itself, and nothing is unpacked.
+pub(super) struct TarContext {
+    pub index: LayerIndex,
+    pub path: PathBuf,
+    /// Where a compressed one lies in plain form; removed at the end.
+    _directory: TmpDir,
+}
+
+/// Files of a context.
+#[derive(Clone)]
+pub(super) enum Files {
+    Directory(Arc<Mutex<tree::Context>>),
+    Tar(Arc<Tree>),
+}
+
+impl Input {
+    /// Reads everything but the files of the context.
+    pub fn read(options: &Build, store: &Store) -> Result<(Self, Sources), BuildError> {
+        let tar = match &options.context {
+            Context::Tar(path) => Some(Arc::new(open_tar(path, store)?)),
+            Context::Directory(path) => {
+                let metadata = fs::metadata(path).map_err(Problem::io("read", path))?;
+                if !metadata.is_dir() {
+                    let error = io::Error::new(io::ErrorKind::NotADirectory, "it is not a directory");
+                    return Err(Problem::io("use as context", path)(error).into());
+                }
+                None
+            }
+            Context::Empty => None,
+        };
+        let (file, bytes) = containerfile(options, tar.as_deref())?;
+        let source = text(&file, bytes)?;
+        let parsed = Containerfile::parse(&source).map_err(|mistakes| {
+            let whole = At {
+                file: file.clone(),
+                source: source.as_str().into(),
+                span: 0..0,
+            };
+            BuildError::from(Problem::Syntax(mistakes)).at_place(|| whole)
+        })?;
+        let (ignore, ignore_file) = ignore(options, &file, tar.as_deref())?;
+        let text = Text {
+            source: parsed.source.clone(),
+            escape: parsed.directives.escape,
+            file: file.clone(),
+        };
+        let identity = format!("{:?} {file}", options.context);
+        let sources = Sources {
+            context: options.context.clone(),
+            ignore,
+            ignore_file,
+            tar,
+            store: store.clone(),
+            scanned: Mutex::default(),
+        };
+        Ok((
+            Self {
+                parsed,
+                text: Arc::new(text),
+                identity,
+            },
+            sources,
+        ))
+    }
+
+    /// A place in the file, for errors.
+    pub fn at(&self, span: Span) -> At {
+        At {
+            file: self.text.file.clone(),
+            source: self.text.source.clone(),
+            span,
+        }
+    }
+
+    /// The line of an offset, from 1.
+    pub fn line(&self, offset: usize) -> usize {
+        self.text
+            .source
+            .bytes()
+            .take(offset)
+            .filter(|byte| *byte == b'\n')
+            .count()
+            + 1
+    }
+}
+
+fn text(file: &str, bytes: Vec<u8>) -> Result<String, BuildError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        Problem::NotText {
+            place: file.to_owned(),
+            offset,
+        }
+        .into()
+    })
+}
+
+/// The Containerfile's name and bytes.
+fn containerfile(options: &Build, tar: Option<&TarContext>) -> Result<(String, Vec<u8>), BuildError> {
+    let read = |path: &Path| {
+        let bytes = fs::read(path).map_err(Problem::io("read the Containerfile", path))?;
+        Ok((path.display().to_string(), bytes))
+    };
+    match (&options.containerfile, &options.context) {
+        (Source::Text(text), _) => Ok(("Containerfile".to_owned(), text.clone().into_bytes())),
+        (Source::Path(path), _) => read(path),
+        (Source::InContext(path), Context::Directory(directory)) => read(&directory.join(path)),
+        (Source::InContext(path), _) => in_tar(tar, &[&path.to_string_lossy()]),
+        (Source::Default, Context::Directory(directory)) => {
+            let there = NAMES
+                .iter()
+                .map(|name| directory.join(name))
+                .find(|path| path.exists());
+            read(&there.ok_or_else(|| Problem::NoContainerfile {
+                names: NAMES.map(str::to_owned).to_vec(),
+                place: directory.display().to_string(),
+            })?)
+        }
+        (Source::Default, _) => in_tar(tar, &NAMES),
+    }
+}
+
+fn in_tar(tar: Option<&TarContext>, names: &[&str]) -> Result<(String, Vec<u8>), BuildError> {
+    let found = names
+        .iter()
+        .find_map(|name| Some((*name, tar?.read(Path::new(name)).transpose()?)));
+    match found {
+        Some((name, bytes)) => Ok((name.to_owned(), bytes?)),
+        None => Err(Problem::NoContainerfile {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            place: "the context".to_owned(),
+        }
+        .into()),
+    }
+}
+
+/// The ignore file beats by its name: `<Containerfile>.dockerignore`, then `.containerignore`, then `.dockerignore`.
+fn ignore(
+    options: &Build,
+    file: &str,
+    tar: Option<&TarContext>,
+) -> Result<(Ignore, Option<String>), BuildError> {
+    let beside = format!("{file}.dockerignore");
+    let own = match &options.containerfile {
+        Source::Text(_) => None,
+        _ => fs::read(&beside).ok().map(|bytes| (beside.clone(), bytes)),
+    };
+    let in_context = |name: &str| -> Result<Option<(String, Vec<u8>)>, BuildError> {
+        match (&options.context, tar) {
+            (Context::Directory(directory), _) => {
+                let path = directory.join(name);
+                match fs::read(&path) {
+                    Ok(bytes) => Ok(Some((path.display().to_string(), bytes))),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                    Err(error) => Err(Problem::io("read", path)(error).into()),
+                }
+            }
+            (_, Some(tar)) => Ok(tar.read(Path::new(name))?.map(|bytes| (name.to_owned(), bytes))),
+            _ => Ok(None),
+        }
+    };
+    let found = match own {
+        Some(own) => Some(own),
+        None => match in_context(".containerignore")? {
+            Some(found) => Some(found),
+            None => in_context(".dockerignore")?,
+        },
+    };
+    let Some((name, bytes)) = found else {
+        return Ok((Ignore::default(), None));
+    };
+    let ignore = Ignore::parse(&text(&name, bytes)?).map_err(|error| Problem::IgnoreFile {
+        file: name.clone(),
+        message: error.to_string(),
+    })?;
+    Ok((ignore, Some(name)))
+}
+
+/// Indexes a context that is a tar, and lays it down in plain form.
+fn open_tar(path: &Path, store: &Store) -> Result<TarContext, BuildError> {
+    let directory = store.tmp_dir()?;
+    let plain = directory.path().join("context.tar");
+    let source = fs::File::open(path).map_err(Problem::io("read the context", path))?;
+    let mut out = io::BufWriter::new(fs::File::create(&plain).map_err(Problem::io("create", &plain))?);
+    let index = layer::index(layer::decompress(source)?, Some(&mut out))?;
+    io::Write::flush(&mut out).map_err(Problem::io("write", &plain))?;
+    Ok(TarContext {
+        index,
+        path: plain,
+        _directory: directory,
+    })
+}
+
+impl TarContext {
+    fn tree(&self) -> Result<Tree, BuildError> {
+        let mut tree = Tree::new();
+        tree.apply(&self.index.changes)?;
+        Ok(tree)
+    }
+
+    /// The bytes of a file, if it is there.
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
+        use std::os::unix::fs::FileExt;
+        let tree = self.tree()?;
+        let resolved = tree.resolve(path, true)?;
+        let Some(tree::Kind::File(content)) = resolved.node.map(|node| &node.kind) else {
+            return Ok(None);
+        };
+        let tree::Origin::Layer { offset, .. } = content.origin else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; usize::try_from(content.size).unwrap_or(usize::MAX)];
+        let file = fs::File::open(&self.path).map_err(Problem::io("read", &self.path))?;
+        file.read_exact_at(&mut bytes, offset)
+            .map_err(Problem::io("read", &self.path))?;
+        Ok(Some(bytes))
+    }
+}
+
+/// Leaves out what an ignore file names.
+struct Hidden<'a>(&'a Ignore);
+
+impl Filter for Hidden<'_> {
+    fn skips(&self, path: &Path) -> bool {
+        self.0.matches(path)
+    }
+
+    fn may_descend(&self, directory: &Path) -> bool {
+        self.0.may_descend(directory)
+    }
+}
+
+impl Sources {
+    /// The files of the build context.
+    pub fn context(&self) -> Result<Files, BuildError> {
+        match (&self.context, &self.tar) {
+            (Context::Directory(directory), _) => self.directory(directory, &self.ignore),
+            (_, Some(tar)) => {
+                let mut tree = tar.tree()?;
+                let hidden: Vec<PathBuf> = tree
+                    .walk()
+                    .map(|walked| walked.path)
+                    .filter(|path| self.hides(path, &tree))
+                    .collect();
+                for path in hidden {
+                    tree.remove(path)?;
+                }
+                Ok(Files::Tar(Arc::new(tree)))
+            }
+            _ => Ok(Files::Tar(Arc::new(Tree::new()))),
+        }
+    }
+
+    /// Whether the ignore file hides a path, and everything below it.
+    fn hides(&self, path: &Path, tree: &Tree) -> bool {
+        let is_directory = tree
+            .get(path)
+            .is_some_and(|node| matches!(node.kind, tree::Kind::Directory));
+        self.ignore.matches(path) && !(is_directory && self.ignore.may_descend(path))
+    }
+
+    /// The tar that the context came as.
+    pub fn tar(&self) -> Option<&Arc<TarContext>> {
+        self.tar.as_ref()
+    }
+
+    /// The files of a directory that has a name of its own.
+    pub fn named(&self, directory: &Path) -> Result<Files, BuildError> {
+        let read = fs::read_to_string(directory.join(".dockerignore")).unwrap_or_default();
+        let ignore = Ignore::parse(&read).map_err(|error| Problem::IgnoreFile {
+            file: directory.join(".dockerignore").display().to_string(),
+            message: error.to_string(),
+        })?;
+        self.directory(directory, &ignore)
+    }
+
+    fn directory(&self, directory: &Path, ignore: &Ignore) -> Result<Files, BuildError> {
+        let mut scanned = self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, context)) = scanned.iter().find(|(known, _)| known == directory) {
+            return Ok(Files::Directory(context.clone()));
+        }
+        let cache = StatCache::load(&self.cache_file(directory));
+        let context = tree::Context::scan(directory, &Hidden(ignore), cache)?;
+        let context = Arc::new(Mutex::new(context));
+        scanned.push((directory.to_owned(), context.clone()));
+        Ok(Files::Directory(context))
+    }
+
+    /// Remembers the digests of files for the next build.
+    pub fn save(&self) -> Result<(), BuildError> {
+        for (directory, context) in self.scanned.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let context = context.lock().unwrap_or_else(PoisonError::into_inner);
+            let file = self.cache_file(directory);
+            context.cache().save(&file).map_err(Problem::io("write", &file))?;
+        }
+        Ok(())
+    }
+
+    fn cache_file(&self, directory: &Path) -> PathBuf {
+        self.store
+            .root()
+            .join("contexts")
+            .join(context_key(directory).hex())
+    }
+
+    /// Which ignore file hides a path that is on disk, if one does.
+    pub fn hidden_by(&self, path: &Path) -> Option<String> {
+        let Context::Directory(directory) = &self.context else {
+            return None;
+        };
+        let there = directory.join(path).symlink_metadata().is_ok();
+        self.ignore_file
+            .clone()
+            .filter(|_| there && self.ignore.matches(path))
+    }
+
+    /// The context in words.
+    pub fn describe(&self) -> String {
+        match &self.context {
+            Context::Directory(directory) => format!("the context {}", directory.display()),
+            Context::Tar(path) => format!("the context {}", path.display()),
+            Context::Empty => "the context, which is empty".to_owned(),
+        }
+    }
+}
+
+fn context_key(directory: &Path) -> Digest {
+    let absolute = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+    let mut hasher = Hasher::new();
+    prefixed(&mut hasher, b"rbuild context 1");
+    prefixed(&mut hasher, absolute.as_os_str().as_encoded_bytes());
+    hasher.finish()
+}
+
+impl Files {
+    /// Calls `look` with the tree.
+    pub fn with_tree<T>(&self, look: impl FnOnce(&Tree) -> T) -> T {
+        match self {
+            Self::Directory(context) => look(context.lock().unwrap_or_else(PoisonError::into_inner).tree()),
+            Self::Tar(tree) => look(tree),
+        }
+    }
+
+    /// The tree, with digests of all files at and below these paths.
+    pub fn digested(&self, paths: &[PathBuf]) -> Result<Tree, BuildError> {
+        match self {
+            Self::Directory(context) => {
+                let mut context = context.lock().unwrap_or_else(PoisonError::into_inner);
+                context.digest(paths)?;
+                Ok(context.tree().clone())
+            }
+            Self::Tar(tree) => Ok((**tree).clone()),
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! Layers as the build uses them: fetched, indexed, unpacked, made.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    hash::Hash,
+    io::{self, BufWriter, Read, Write},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::OnceCell;
+
+use super::{
+    error::{BuildError, Problem},
+    solver::Shared,
+    stage::Made,
+};
+use crate::{
+    Digest,
+    event::Sink,
+    exec::Engine,
+    image::{Blobs, Descriptor, Layer},
+    layer::{self, Compression, LayerIndex, Sources},
+    registry::{Reference, Registry},
+    store::{LayerDir, Store, TmpDir},
+    tree::{Change, Tree, What},
+};
+
+/// Where blobs come from that are not in the store yet.
+#[derive(Clone)]
+pub(super) enum Origin {
+    Registry(Reference),
+    Blobs(Arc<dyn Blobs>),
+}
+
+/// What is known of layers, and each piece of work on one done once.
+pub(super) struct Layers {
+    store: Store,
+    registry: Registry,
+    sink: Sink,
+    known: Mutex<Known>,
+    fetched: Once<Digest, ()>,
+    indexed: Once<Digest, Arc<LayerIndex>>,
+    unpacked: Once<Digest, PathBuf>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Where to get a blob.
+    origins: HashMap<Digest, Origin>,
+    /// The blob of a layer, by its diff ID.
+    blobs: HashMap<Digest, Descriptor>,
+    /// Tars that are no layers: archives of ADD, contexts; by their digest.
+    tars: HashMap<Digest, Arc<Spooled>>,
+}
+
+/// A plain tar in a file.
+struct Spooled {
+    path: PathBuf,
+    _directory: Option<TmpDir>,
+}
+
+impl Layers {
+    pub fn new(store: Store, registry: Registry, sink: Sink) -> Self {
+        Self {
+            store,
+            registry,
+            sink,
+            known: Mutex::default(),
+            fetched: Once::default(),
+            indexed: Once::default(),
+            unpacked: Once::default(),
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a layer's blob.
+    pub fn know(&self, layer: &Layer) {
+        self.known().blobs.insert(layer.diff_id, layer.descriptor.clone());
+    }
+
+    /// Remembers the layers of an image, and where they can be had.
+    pub fn know_image(&self, layers: &[Layer], origin: &Origin) {
+        let mut known = self.known();
+        for layer in layers {
+            known.blobs.insert(layer.diff_id, layer.descriptor.clone());
+            known.origins.insert(layer.descriptor.digest, origin.clone());
+        }
+    }
+
+    /// Remembers a plain tar in a file, for the contents of its entries; the directory lives as long as the build.
+    pub fn know_tar(&self, digest: Digest, path: PathBuf, directory: impl Into<Option<TmpDir>>) {
+        self.known().tars.insert(
+            digest,
+            Arc::new(Spooled {
+                path,
+                _directory: directory.into(),
+            }),
+        );
+    }
+
+    /// The registry that a blob came from, so that a push can ask for a mount.
+    pub fn origin(&self, blob: &Digest) -> Option<Origin> {
+        self.known().origins.get(blob).cloned()
+    }
+
+    /// Sees to it that a blob is in the store.
+    pub async fn fetch(&self, shared: &Arc<Shared>, blob: &Descriptor) -> Result<(), BuildError> {
+        self.fetched
+            .get(blob.digest, || async {
+                if self.store.has(blob).map_err(crate::image::Error::from)? {
+                    return Ok(());
+                }
+                match self.origin(&blob.digest) {
+                    Some(Origin::Registry(reference)) => {
+                        let mut incoming = self.store.new_blob()?;
+                        self.registry
+                            .pull_blob(&reference, blob, &mut incoming, &self.sink)
+                            .await?;
+                        let digest = blob.digest;
+                        shared.blocking(move || Ok(incoming.commit(&digest)?)).await?;
+                    }
+                    Some(Origin::Blobs(blobs)) => {
+                        let (store, blob) = (self.store.clone(), blob.clone());
+                        shared.blocking(move || Ok(store.fetch(&*blobs, &blob)?)).await?;
+                    }
+                    None => {
+                        let message =
+                            format!("the store has lost blob {}; build with --no-cache", blob.digest);
+                        return Err(Problem::Value(message).into());
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// What a layer holds.
+    pub async fn index(&self, shared: &Arc<Shared>, layer: &Layer) -> Result<Arc<LayerIndex>, BuildError> {
+        self.indexed
+            .get(layer.diff_id, || async {
+                let (store, diff_id) = (self.store.clone(), layer.diff_id);
+                let known = shared.blocking(move || Ok(load_index(&store, &diff_id))).await?;
+                if let Some(index) = known {
+                    return Ok(Arc::new(index));
+                }
+                self.fetch(shared, &layer.descriptor).await?;
+                let (store, layer) = (self.store.clone(), layer.clone());
+                shared
+                    .blocking(move || Ok(Arc::new(index_blob(&store, &layer, None)?)))
+                    .await
+            })
+            .await
+    }
+
+    /// Directories of unpacked layers for overlayfs, the topmost first.
+    pub async fn unpack(
+        &self,
+        shared: &Arc<Shared>,
+        engine: &Engine,
+        layers: &[Layer],
+    ) -> Result<Vec<PathBuf>, BuildError> {
+        let each = layers.iter().map(|layer| self.unpack_one(shared, engine, layer));
+        let mut paths = futures_util::future::try_join_all(each).await?;
+        paths.reverse();
+        // The same layer may be there twice, for overlayfs it may not; what the lower one says the upper one repeats.
+        let mut seen = HashSet::new();
+        paths.retain(|path| seen.insert(path.clone()));
+        Ok(paths)
+    }
+
+    async fn unpack_one(
+        &self,
+        shared: &Arc<Shared>,
+        engine: &Engine,
+        layer: &Layer,
+    ) -> Result<PathBuf, BuildError> {
+        self.unpacked
+            .get(layer.diff_id, || async {
+                if let Some(path) = self.store.layer_dir(engine.format(), &layer.diff_id) {
+                    return Ok(path);
+                }
+                self.fetch(shared, &layer.descriptor).await?;
+                let (store, engine, layer) = (self.store.clone(), engine.clone(), layer.clone());
+                shared
+                    .blocking(move || unpack_blob(&store, &engine, &layer))
+                    .await
+            })
+            .await
+    }
+
+    /// Unpacks files that are no layer, for a bind mount.
+    pub async fn unpack_files(
+        &self,
+        shared: &Arc<Shared>,
+        engine: &Engine,
+        changes: Vec<Change>,
+    ) -> Result<PathBuf, BuildError> {
+        let key = Digest::of(format!("{changes:?}"));
+        self.unpacked
+            .get(key, || async {
+                if let Some(path) = self.store.layer_dir(engine.format(), &key) {
+                    return Ok(path);
+                }
+                let directory = self.unpack_apart(shared, engine, changes).await?;
+                Ok(directory.publish(engine.format(), &key)?)
+            })
+            .await
+    }
+
+    /// Unpacks files into a directory that nobody else has.
+    pub async fn unpack_apart(
+        &self,
+        shared: &Arc<Shared>,
+        engine: &Engine,
+        changes: Vec<Change>,
+    ) -> Result<LayerDir, BuildError> {
+        let directory = self.store.new_layer_dir()?;
+        let engine = engine.clone();
+        let fill = move |changes: &[Change], contents: &dyn layer::Contents| {
+            let (root, format) = (directory.root(), engine.whiteouts());
+            let unpack = |tar: &mut dyn Read| layer::unpack(tar, &root, format, layer::Ids::Set);
+            engine.feed(unpack, |pipe| {
+                layer::write_tar(changes, contents, BufWriter::with_capacity(1 << 17, pipe))
+            })??;
+            Ok(directory)
+        };
+        self.with_contents(shared, changes, fill).await
+    }
+
+    /// Runs `work` with the contents of `changes` at hand, in another thread. Blobs that hold them are fetched first.
+    pub async fn with_contents<T: Send + 'static>(
+        &self,
+        shared: &Arc<Shared>,
+        changes: Vec<Change>,
+        work: impl FnOnce(&[Change], &dyn layer::Contents) -> Result<T, BuildError> + Send + 'static,
+    ) -> Result<T, BuildError> {
+        let mut tars: HashMap<Digest, Tar> = HashMap::new();
+        for diff_id in needed(&changes) {
+            let (tar, blob) = {
+                let known = self.known();
+                (
+                    known.tars.get(&diff_id).cloned(),
+                    known.blobs.get(&diff_id).cloned(),
+                )
+            };
+            if let Some(path) = tar {
+                tars.insert(diff_id, Tar::Plain(path));
+            } else if let Some(blob) = blob {
+                self.fetch(shared, &blob).await?;
+                tars.insert(diff_id, Tar::Blob(blob));
+            }
+        }
+        let store = self.store.clone();
+        shared
+            .blocking(move || {
+                let open = |diff_id: &Digest| open_tar(&store, tars.get(diff_id), diff_id);
+                let contents = Sources::new(&open, &changes);
+                work(&changes, &contents)
+            })
+            .await
+    }
+
+    /// Makes a layer of these changes.
+    pub async fn make(&self, shared: &Arc<Shared>, changes: Vec<Change>) -> Result<Made, BuildError> {
+        let (store, compression) = (self.store.clone(), shared.options.compression);
+        let made = self
+            .with_contents(shared, changes, move |changes, contents| {
+                let (reader, writer) = io::pipe().map_err(Problem::io("create", "a pipe"))?;
+                std::thread::scope(|scope| {
+                    let eater = scope.spawn(|| ingest(&store, compression, reader));
+                    let written =
+                        layer::write_tar(changes, contents, BufWriter::with_capacity(1 << 17, writer));
+                    let made = eater
+                        .join()
+                        .map_err(|_| Problem::Thread("while compressing a layer".to_owned()))?;
+                    written?;
+                    made
+                })
+            })
+            .await?;
+        self.know(&made.layer);
+        Ok(made)
+    }
+}
+
+/// Where the plain tar of a layer can be read.
+enum Tar {
+    Plain(Arc<Spooled>),
+    Blob(Descriptor),
+}
+
+fn needed(changes: &[Change]) -> Vec<Digest> {
+    let mut needed: Vec<Digest> = changes
+        .iter()
+        .filter_map(|change| match &change.what {
+            What::Node(crate::tree::Node {
+                kind: crate::tree::Kind::File(content),
+                ..
+            }) => match content.origin {
+                crate::tree::Origin::Layer { diff_id, .. } => Some(diff_id),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    needed.sort_unstable();
+    needed.dedup();
+    needed
+}
+
+fn open_tar<'a>(
+    store: &Store,
+    tar: Option<&Tar>,
+    diff_id: &Digest,
+) -> Result<Box<dyn Read + Send + 'a>, layer::Error> {
+    let failed = layer::Error::Read;
+    match tar {
+        Some(Tar::Plain(tar)) => Ok(Box::new(File::open(&tar.path).map_err(failed)?)),
+        Some(Tar::Blob(blob)) => {
+            let blob = Blobs::open(store, blob).map_err(|error| failed(io::Error::other(error)))?;
+            layer::decompress(blob)
+        }
+        None => Err(layer::Error::NoSuchLayer(*diff_id)),
+    }
+}
+
+/// A plain tar into the store: indexed, compressed, digested in one pass.
+pub(super) fn ingest(store: &Store, compression: Compression, tar: impl Read) -> Result<Made, BuildError> {
+    let mut incoming = store.new_blob()?;
+    let (index, packed) = layer::ingest(tar, &mut incoming, compression)?;
+    incoming.commit(&packed.digest)?;
+    save_index(store, &index)?;
+    let descriptor = Descriptor::new(packed.media_type, packed.digest, packed.size);
+    Ok(Made {
+        layer: Layer {
+            descriptor,
+            diff_id: index.diff_id,
+        },
+        index,
+    })
+}
+
+fn load_index(store: &Store, diff_id: &Digest) -> Option<LayerIndex> {
+    let bytes = store.get_tree(diff_id)?;
+    // A damaged index is as good as none: it is made anew.
+    LayerIndex::load(&bytes[..])
+        .ok()
+        .filter(|index| index.diff_id == *diff_id)
+}
+
+fn save_index(store: &Store, index: &LayerIndex) -> Result<(), BuildError> {
+    let mut bytes = Vec::new();
+    index
+        .save(&mut bytes)
+        .map_err(Problem::io("write", "the index of a layer"))?;
+    Ok(store.put_tree(&index.diff_id, &bytes)?)
+}
+
+/// Reads a layer's blob to its end, checks its diff ID, and remembers its index.
+fn index_blob(store: &Store, layer: &Layer, tee: Option<&mut dyn Write>) -> Result<LayerIndex, BuildError> {
+    let blob = Blobs::open(store, &layer.descriptor).map_err(crate::image::Error::from)?;
+    let index = layer::index(layer::decompress(blob)?, tee)?;
+    if index.diff_id != layer.diff_id {
+        return Err(Problem::Value(format!(
+            "layer {} unpacks to {}, but the image's config says {}",
+            layer.descriptor.digest, index.diff_id, layer.diff_id
+        ))
+        .into());
+    }
+    save_index(store, &index)?;
+    Ok(index)
+}
+
+fn unpack_blob(store: &Store, engine: &Engine, layer: &Layer) -> Result<PathBuf, BuildError> {
+    let directory = store.new_layer_dir()?;
+    let (root, format) = (directory.root(), engine.whiteouts());
+    let unpack = |tar: &mut dyn Read| {
+        layer::unpack(&mut *tar, &root, format, layer::Ids::Set)?;
+        // A tar may go on after its end marker; whoever feeds it must not find the pipe closed.
+        let rest = io::copy(tar, &mut io::sink()).map(drop);
+        rest.map_err(layer::Error::Read)
+    };
+    let read = engine.feed(unpack, |pipe| {
+        let mut pipe = BufWriter::with_capacity(1 << 17, pipe);
+        let index = index_blob(store, layer, Some(&mut pipe))?;
+        pipe.flush().map_err(Problem::io("write", "a pipe"))?;
+        Ok::<_, BuildError>(index)
+    });
+    read??;
+    Ok(directory.publish(engine.format(), &layer.diff_id)?)
+}
+
+/// Adds the directories above changes that are not among them, as the tree has them: see
+/// [`with_parents`](super::place::with_parents).
+pub(super) fn complete(changes: Vec<Change>, tree: &Tree) -> Vec<Change> {
+    let mut by_path: std::collections::BTreeMap<PathBuf, Vec<Change>> = std::collections::BTreeMap::new();
+    let paths = changes.iter().map(|change| change.path.clone()).collect();
+    for path in super::place::with_parents(paths) {
+        if let Some(node) = tree.get(&path) {
+            let change = Change {
+                path: path.clone(),
+                what: What::Node(node.clone()),
+            };
+            by_path.entry(path).or_default().push(change);
+        }
+    }
+    let mut own: std::collections::BTreeMap<PathBuf, Vec<Change>> = std::collections::BTreeMap::new();
+    for change in changes {
+        own.entry(change.path.clone()).or_default().push(change);
+    }
+    by_path.extend(own);
+    by_path.into_values().flatten().collect()
+}
+
+/// Work that is done once for each key; others wait for whoever does it.
+struct Once<K, V>(Mutex<HashMap<K, Arc<OnceCell<V>>>>);
+
+impl<K, V> Default for Once<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Hash + Eq, V: Clone> Once<K, V> {
+    async fn get<F, Fut>(&self, key: K, work: F) -> Result<V, BuildError>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<V, BuildError>>,
+    {
+        let cell = {
+            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            cells.entry(key).or_default().clone()
+        };
+        cell.get_or_try_init(work).await.cloned()
+    }
+}

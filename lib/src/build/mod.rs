@@ -1,0 +1,269 @@
+//! Builds images from Containerfiles.
+//!
+//! [`Build`] says what to build; [`Build::run`] builds it into a store and gives back an [`Built`] that can be written
+//! to any destination. The way there, a file for each part:
+//!
+//! - `input`: the context, the Containerfile and the ignore file
+//! - `solver`: the stages that the target needs, side by side, each once
+//! - `stage`: one stage, instruction by instruction
+//! - `base`: what a `FROM` names
+//! - `layers`: layers as the build uses them: indexed, unpacked, made
+//! - `select`, `place`: what a COPY takes, and where it goes
+//! - `copy`, `add`, `workdir`, `run`: the instructions that make layers
+//! - `mounts`: `RUN --mount`
+//! - `config`: the instructions that only change the image's config
+//! - `cache`: results of earlier builds, and why one is not there
+//! - `scope`, `users`: variables, and the image's own users
+//! - `output`: the finished image and where it goes
+
+mod add;
+mod base;
+mod cache;
+mod config;
+mod copy;
+pub(crate) mod error;
+mod input;
+mod layers;
+mod mounts;
+mod output;
+mod place;
+mod run;
+mod scope;
+mod select;
+mod solver;
+mod stage;
+mod users;
+mod workdir;
+
+use std::{path::PathBuf, sync::Arc};
+
+pub use error::{At, BuildError, Problem};
+pub use output::Built;
+
+use crate::{
+    event::{self, Event, Sink},
+    exec::Cancel,
+    image::Platform,
+    layer::Compression,
+    registry::{Reference, Registry},
+    store::Store,
+};
+
+/// What to build. Nothing happens before [`run`](Self::run).
+#[derive(Clone)]
+pub struct Build {
+    context: Context,
+    containerfile: Source,
+    target: Option<String>,
+    args: Vec<(String, String)>,
+    contexts: Vec<(String, NamedContext)>,
+    labels: Vec<(String, String)>,
+    secrets: Vec<Secret>,
+    ssh: Vec<Ssh>,
+    platform: Option<Platform>,
+    tags: Vec<Reference>,
+    use_cache: bool,
+    pull: bool,
+    compression: Compression,
+    clamp_times: bool,
+    sink: Sink,
+    cancel: Option<Cancel>,
+}
+
+/// Where the files of `COPY` and `ADD` come from.
+#[derive(Clone, Debug)]
+pub enum Context {
+    /// A directory.
+    Directory(PathBuf),
+    /// A tar, compressed or not.
+    Tar(PathBuf),
+    /// Nothing: the Containerfile is all there is.
+    Empty,
+}
+
+/// Where the Containerfile comes from.
+#[derive(Clone, Debug)]
+enum Source {
+    /// `Containerfile`, then `Dockerfile`, in the context.
+    Default,
+    /// A file of this machine.
+    Path(PathBuf),
+    /// A file in the context, for a context that is a tar.
+    InContext(PathBuf),
+    /// Here it is.
+    Text(String),
+}
+
+/// What a name in `FROM`, `COPY --from` and mounts stands for.
+#[derive(Clone, Debug)]
+pub enum NamedContext {
+    /// A directory of this machine.
+    Directory(PathBuf),
+    /// An image.
+    Image(crate::Locator),
+}
+
+/// A secret for `RUN --mount=type=secret`. Its value reaches no layer, key, record or log.
+#[derive(Clone)]
+pub struct Secret {
+    /// What mounts call it.
+    pub id: String,
+    /// Its value.
+    pub value: Arc<[u8]>,
+}
+
+/// An agent for `RUN --mount=type=ssh`.
+#[derive(Clone, Debug)]
+pub struct Ssh {
+    /// What mounts call it.
+    pub id: String,
+    /// The agent's socket.
+    pub socket: PathBuf,
+}
+
+impl Build {
+    /// Builds the `Containerfile` (or `Dockerfile`) of a directory, with that directory as context.
+    pub fn context(directory: impl Into<PathBuf>) -> Self {
+        Self::from_context(Context::Directory(directory.into()))
+    }
+
+    /// Builds from any kind of context.
+    pub fn from_context(context: Context) -> Self {
+        Self {
+            context,
+            containerfile: Source::Default,
+            target: None,
+            args: Vec::new(),
+            contexts: Vec::new(),
+            labels: Vec::new(),
+            secrets: Vec::new(),
+            ssh: Vec::new(),
+            platform: None,
+            tags: Vec::new(),
+            use_cache: true,
+            pull: false,
+            compression: Compression::default(),
+            clamp_times: false,
+            sink: event::ignore(),
+            cancel: None,
+        }
+    }
+
+    /// Takes the Containerfile from a path of this machine.
+    pub fn containerfile(mut self, path: impl Into<PathBuf>) -> Self {
+        self.containerfile = Source::Path(path.into());
+        self
+    }
+
+    /// Takes the Containerfile from a path inside the context.
+    pub fn containerfile_in_context(mut self, path: impl Into<PathBuf>) -> Self {
+        self.containerfile = Source::InContext(path.into());
+        self
+    }
+
+    /// Takes this text for the Containerfile.
+    pub fn containerfile_text(mut self, text: impl Into<String>) -> Self {
+        self.containerfile = Source::Text(text.into());
+        self
+    }
+
+    /// Ends in this stage (a name or a number) instead of the last one.
+    pub fn target(mut self, stage: impl Into<String>) -> Self {
+        self.target = Some(stage.into());
+        self
+    }
+
+    /// Gives an `ARG` a value. `SOURCE_DATE_EPOCH` and the proxy variables need no `ARG`.
+    pub fn arg(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.args.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives a name in `FROM`, `COPY --from` and mounts a meaning of its own.
+    pub fn build_context(mut self, name: impl Into<String>, context: NamedContext) -> Self {
+        self.contexts.push((name.into(), context));
+        self
+    }
+
+    /// Adds a label to the image.
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.push((name.into(), value.into()));
+        self
+    }
+
+    /// Offers a secret to `RUN --mount=type=secret`.
+    pub fn secret(mut self, id: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.secrets.push(Secret {
+            id: id.into(),
+            value: value.into().into(),
+        });
+        self
+    }
+
+    /// Offers an agent's socket to `RUN --mount=type=ssh`.
+    pub fn ssh(mut self, id: impl Into<String>, socket: impl Into<PathBuf>) -> Self {
+        self.ssh.push(Ssh {
+            id: id.into(),
+            socket: socket.into(),
+        });
+        self
+    }
+
+    /// Builds for this platform instead of this machine's.
+    pub fn platform(mut self, platform: Platform) -> Self {
+        self.platform = Some(platform);
+        self
+    }
+
+    /// Names the image in the store; may be called several times.
+    pub fn tag(mut self, name: Reference) -> Self {
+        self.tags.push(name);
+        self
+    }
+
+    /// Runs every step, even if its result is known.
+    pub fn no_cache(mut self) -> Self {
+        self.use_cache = false;
+        self
+    }
+
+    /// Asks registries what the names of base images stand for now, even if it was known.
+    pub fn pull(mut self) -> Self {
+        self.pull = true;
+        self
+    }
+
+    /// Compresses the layers it makes like this.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// With `SOURCE_DATE_EPOCH`: no file of a new layer gets a later time than that.
+    pub fn rewrite_timestamps(mut self) -> Self {
+        self.clamp_times = true;
+        self
+    }
+
+    /// Says what happens while it happens. Called from several threads, one at a time per step.
+    pub fn on_event(mut self, sink: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        self.sink = Arc::new(sink);
+        self
+    }
+
+    /// Stops when this handle is cancelled; [`run`](Self::run) then ends with an error, once all processes are gone.
+    pub fn cancelled_by(mut self, cancel: Cancel) -> Self {
+        self.cancel = Some(cancel);
+        self
+    }
+
+    /// Builds the image into the store.
+    ///
+    /// Dropping the future stops the build and everything that it started.
+    ///
+    /// # Errors
+    /// See [`Problem`]: each names the instruction, path or URL that it is about.
+    pub async fn run(self, store: &Store, registry: &Registry) -> Result<Built, BuildError> {
+        solver::solve(self, store, registry).await
+    }
+}

@@ -1,0 +1,400 @@
+//! `RUN`.
+
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    io::{BufWriter, Read, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    config,
+    error::{BuildError, Problem},
+    layers::{self, complete},
+    mounts::{self, Mounted},
+    solver::{PROXIES, Shared},
+    stage::{Made, Stage, Step},
+    users::{Identity, Users},
+};
+use crate::{
+    containerfile::{Command, Instruction, Network, Run},
+    event::{Event, StepId, Stream},
+    exec::{self, Engine, RunSpec},
+    image::Layer,
+    layer::{self, LocalContents},
+    plan::key::Parts,
+    rootfs::Rootfs,
+    tree::{Change, Kind, Tree, What},
+};
+
+/// The host name that processes see.
+const HOSTNAME: &str = "rbuild";
+
+/// Where a heredoc that is a program of its own is mounted.
+const PIPES: &str = "/dev/pipes";
+
+/// Runs a RUN.
+pub(super) async fn run(stage: &mut Stage, instruction: &Instruction, run: &Run) -> Result<(), BuildError> {
+    if run.insecure {
+        let message = "RUN --security=insecure is not supported: nothing here has privileges to give";
+        return Err(Problem::Unsupported(message.to_owned()).into());
+    }
+    let mut step = stage.start(instruction);
+    let program = Program::of(stage, run);
+    let history = history(stage, &program);
+    let mounts = mounts::resolve(stage, run).await?;
+    let parts = parts(stage, run, &program, &mounts);
+    if stage.cached(&mut step, &parts, &history).await? {
+        return Ok(());
+    }
+    let made = execute(stage, run, program, mounts, &mut step).await?;
+    stage.made(&mut step, &parts, history, made).await
+}
+
+/// What a RUN runs.
+struct Program {
+    argv: Vec<String>,
+    /// A heredoc with its own interpreter line: its name and content.
+    script: Option<(String, String)>,
+}
+
+impl Program {
+    /// A heredoc that stands alone is the script, run by SHELL or by its own `#!` line; otherwise the heredocs are
+    /// given to the shell as they are written.
+    fn of(stage: &Stage, run: &Run) -> Self {
+        let text = match &run.command {
+            Command::Exec(words) => {
+                return Self {
+                    argv: words.clone(),
+                    script: None,
+                };
+            }
+            Command::Shell(text) => text,
+        };
+        let mut script = None;
+        let command = match &run.heredocs[..] {
+            [] => text.clone(),
+            [only] if !text.trim().contains(char::is_whitespace) => match only.content.starts_with("#!") {
+                true => {
+                    script = Some((only.name.clone(), only.content.clone()));
+                    format!("{PIPES}/{}", only.name)
+                }
+                false => only.content.clone(),
+            },
+            several => several.iter().fold(text.clone(), |text, heredoc| {
+                format!("{text}\n{}{}", heredoc.content, heredoc.name)
+            }),
+        };
+        let mut argv = config::shell(stage);
+        argv.push(command);
+        Self { argv, script }
+    }
+}
+
+fn history(stage: &Stage, program: &Program) -> String {
+    let mut words = Vec::new();
+    let declared = stage.scope.declared();
+    if !declared.is_empty() {
+        words.push(format!("|{}", declared.len()));
+        words.extend(declared);
+    }
+    words.extend(program.argv.iter().cloned());
+    format!("RUN {} # buildkit", words.join(" "))
+}
+
+fn parts(stage: &Stage, run: &Run, program: &Program, mounts: &[Mounted]) -> Parts {
+    let config = &stage.image.config().config;
+    let mut parts = stage
+        .parts("RUN")
+        .with_list("the command", &program.argv)
+        .with("the script", format!("{:?}", program.script))
+        .with("the user", &config.user)
+        .with("the directory", &config.working_dir)
+        .with("the network", format!("{:?}", run.network));
+    for entry in stage.scope.environment() {
+        let (name, value) = entry.split_once('=').unwrap_or((&entry, ""));
+        parts = parts.with(format!("the variable {name}"), value);
+    }
+    for (index, mount) in mounts.iter().enumerate() {
+        parts = parts.with(
+            format!("mount {} ({})", index + 1, mount.target.display()),
+            &mount.key,
+        );
+    }
+    parts
+}
+
+/// `NAME=value` for the process.
+fn environment(stage: &Stage, identity: &Identity, mounts: &[Mounted]) -> Vec<OsString> {
+    let mut environment = stage.scope.environment();
+    let set = |environment: &[String], name: &str| {
+        environment
+            .iter()
+            .any(|entry| entry.split_once('=').is_some_and(|(known, _)| known == name))
+    };
+    for name in PROXIES {
+        let value = stage.shared.options.build_arg(name);
+        // Programs disagree about the case, so both are there.
+        let other = stage.shared.options.build_arg(&swap_case(name));
+        if let Some(value) = value.or(other)
+            && !set(&environment, name)
+        {
+            environment.push(format!("{name}={value}"));
+        }
+    }
+    if !set(&environment, "HOME") {
+        environment.push(format!("HOME={}", identity.home));
+    }
+    let mut environment: Vec<OsString> = environment.into_iter().map(OsString::from).collect();
+    environment.extend(mounts.iter().filter_map(|mount| mount.variable.clone()));
+    environment
+}
+
+fn swap_case(name: &str) -> String {
+    match name.starts_with(char::is_lowercase) {
+        true => name.to_uppercase(),
+        false => name.to_lowercase(),
+    }
+}
+
+/// Runs the process, and makes a layer of what it wrote.
+async fn execute(
+    stage: &mut Stage,
+    run: &Run,
+    program: Program,
+    mounts: Vec<Mounted>,
+    step: &mut Step,
+) -> Result<Made, BuildError> {
+    let shared = stage.shared.clone();
+    let engine = shared.engine().await?.clone();
+    let image_layers: Vec<Layer> = stage.image.layers().to_vec();
+    let lowers = shared.layers.unpack(&shared, &engine, &image_layers).await?;
+    let tree = stage.tree().await?.clone();
+    let identity = users(stage).await?.identity(&stage.image.config().config.user)?;
+    let environment = environment(stage, &identity, &mounts);
+    let mounts = mounts::prepare(&shared, &engine, mounts).await?;
+    let clamp = shared.epoch.filter(|_| shared.options.clamp_times);
+    let workdir = stage.image.config().config.working_dir.clone();
+    let process = Process {
+        argv: program.argv.iter().map(OsString::from).collect(),
+        env: environment,
+        cwd: if workdir.is_empty() {
+            "/".into()
+        } else {
+            workdir.into()
+        },
+        user: exec::User {
+            uid: identity.uid,
+            gid: identity.gid,
+            groups: identity.groups,
+        },
+        mounts: mounts::for_process(&mounts, program.script.map(|script| (PIPES, script))),
+        network: match run.network {
+            Network::None => exec::Network::None,
+            Network::Default | Network::Host => exec::Network::Host,
+        },
+    };
+    let id = step.id;
+    let work = Work {
+        shared: shared.clone(),
+        engine,
+        lowers,
+        tree,
+        clamp,
+        step: id,
+    };
+    // The mounts' locks are held until the process has ended.
+    shared
+        .blocking(move || {
+            let made = work.run(process);
+            drop(mounts);
+            made
+        })
+        .await
+}
+
+/// A process of an image.
+struct Process {
+    argv: Vec<OsString>,
+    env: Vec<OsString>,
+    cwd: PathBuf,
+    user: exec::User,
+    mounts: Vec<exec::Mount>,
+    network: exec::Network,
+}
+
+/// What a RUN works on.
+struct Work {
+    shared: Arc<Shared>,
+    engine: Engine,
+    /// Directories of the layers below, the topmost first.
+    lowers: Vec<PathBuf>,
+    /// What they are together.
+    tree: Tree,
+    /// Latest time of a file.
+    clamp: Option<i64>,
+    step: StepId,
+}
+
+impl Work {
+    /// Runs the process and makes a layer of what it wrote; on disk that is then as if unpacked from the layer.
+    fn run(self, process: Process) -> Result<Made, BuildError> {
+        let store = &self.shared.store;
+        let scratch = store.tmp_dir()?;
+        let rootfs = Rootfs::new(&self.engine, scratch.path(), self.lowers.clone(), &self.tree)?;
+        let spec = RunSpec {
+            argv: process.argv,
+            env: process.env,
+            cwd: process.cwd,
+            user: process.user,
+            mounts: process.mounts,
+            network: process.network,
+            hostname: HOSTNAME.to_owned(),
+            ..rootfs.run_spec()
+        };
+        self.process(&spec)?;
+        let made = self.snapshot(&rootfs.upper())?;
+        let directory = store.new_layer_dir()?;
+        rootfs.publish(&directory.root())?;
+        directory.publish(self.engine.format(), &made.layer.diff_id)?;
+        Ok(made)
+    }
+
+    fn process(&self, spec: &RunSpec) -> Result<(), BuildError> {
+        let mut tail = Tail::default();
+        let tell = |stream, bytes: &[u8]| {
+            self.shared.tell(Event::StepOutput {
+                step: self.step,
+                stream,
+                bytes: bytes.to_vec(),
+            });
+        };
+        let outcome = self
+            .engine
+            .run(spec, &self.shared.cancel, &mut |stream, bytes: &[u8]| {
+                tail.push(bytes);
+                tell(stream, bytes);
+            });
+        let code = match outcome {
+            Ok(outcome) => outcome.code(),
+            Err(exec::Error::Cancelled) => return Err(Problem::Cancelled.into()),
+            Err(exec::Error::Start {
+                program,
+                code,
+                reason,
+            }) => {
+                let line = format!("{program}: {reason}\n");
+                tail.push(line.as_bytes());
+                tell(Stream::Stderr, line.as_bytes());
+                code
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match code {
+            0 => Ok(()),
+            code => Err(Problem::Run {
+                code,
+                tail: tail.into_bytes(),
+            }
+            .into()),
+        }
+    }
+
+    fn snapshot(&self, upper: &Path) -> Result<Made, BuildError> {
+        let write = |out: &mut dyn Write| -> Result<(), layer::Error> {
+            let changes = layer::scan_upper(upper, self.engine.whiteouts(), &self.tree)?;
+            let mut changes = complete(changes, &self.tree);
+            if let Some(latest) = self.clamp {
+                clamp_times(&mut changes, latest);
+            }
+            layer::set_times(upper, &changes)?;
+            layer::write_tar(&changes, &LocalContents, BufWriter::with_capacity(1 << 17, out))
+        };
+        let compression = self.shared.options.compression;
+        let made = self.engine.produce(write, |tar: &mut dyn Read| {
+            layers::ingest(&self.shared.store, compression, tar)
+        })??;
+        self.shared.layers.know(&made.layer);
+        Ok(made)
+    }
+}
+
+/// No time later than this one.
+pub(super) fn clamp_times(changes: &mut [Change], latest: i64) {
+    for change in changes {
+        if let What::Node(node) = &mut change.what {
+            node.metadata.mtime = node.metadata.mtime.min(latest);
+        }
+    }
+}
+
+/// The last lines of an output.
+#[derive(Default)]
+struct Tail(VecDeque<u8>);
+
+impl Tail {
+    const MOST: usize = 64 << 10;
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+        let excess = self.0.len().saturating_sub(Self::MOST);
+        self.0.drain(..excess);
+    }
+
+    /// Whole lines only, where the beginning was dropped.
+    fn into_bytes(self) -> Vec<u8> {
+        let cut = self.0.len() == Self::MOST;
+        let bytes: Vec<u8> = self.0.into();
+        match bytes.iter().position(|byte| *byte == b'\n').filter(|_| cut) {
+            Some(end) => bytes[end + 1..].to_vec(),
+            None => bytes,
+        }
+    }
+}
+
+/// The users of the stage's root filesystem.
+pub(super) async fn users(stage: &mut Stage) -> Result<Users, BuildError> {
+    let passwd = read(stage, "etc/passwd").await?;
+    let group = read(stage, "etc/group").await?;
+    Ok(Users::parse(&passwd, &group))
+}
+
+/// The bytes of a file of the stage; empty if it is not there.
+async fn read(stage: &mut Stage, path: &str) -> Result<Vec<u8>, BuildError> {
+    let shared = stage.shared.clone();
+    let tree = stage.tree().await?;
+    let Ok(resolved) = tree.resolve(path, true) else {
+        return Ok(Vec::new());
+    };
+    let Some(node) = resolved.node.cloned() else {
+        return Ok(Vec::new());
+    };
+    let Kind::File(_) = &node.kind else {
+        return Ok(Vec::new());
+    };
+    let change = Change {
+        path: resolved.path,
+        what: What::Node(node),
+    };
+    shared
+        .layers
+        .with_contents(&shared, vec![change], |changes, contents| {
+            let mut bytes = Vec::new();
+            for change in changes {
+                if let What::Node(crate::tree::Node {
+                    kind: Kind::File(content),
+                    ..
+                }) = &change.what
+                {
+                    let limited = contents.open(content)?.take(1 << 22);
+                    let mut limited = limited;
+                    limited
+                        .read_to_end(&mut bytes)
+                        .map_err(Problem::io("read", &change.path))?;
+                }
+            }
+            Ok(bytes)
+        })
+        .await
+}

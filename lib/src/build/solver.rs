@@ -1,0 +1,343 @@
+//! The stages that the target needs, side by side, each once.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+use tokio::sync::{OnceCell, mpsc};
+
+use super::{
+    Build, Built,
+    error::{At, BuildError, Problem},
+    input::{Input, Sources},
+    layers::Layers,
+    output,
+    stage::{self, Stage},
+};
+use crate::{
+    containerfile::{self, Word},
+    event::{Event, StepId},
+    exec::{Cancel, Engine, ProbeConfig},
+    image::Platform,
+    plan::graph::Graph,
+    registry::Registry,
+    store::Store,
+};
+
+/// What all stages of one build share.
+pub(super) struct Shared {
+    pub options: Build,
+    pub store: Store,
+    pub registry: Registry,
+    pub input: Input,
+    pub graph: Graph,
+    /// `ARG`s before the first `FROM`, and those that every build has.
+    pub globals: Globals,
+    pub layers: Layers,
+    pub sources: Sources,
+    /// Ends the processes of this build.
+    pub cancel: Cancel,
+    /// `SOURCE_DATE_EPOCH`, seconds since 1970.
+    pub epoch: Option<i64>,
+    stages: Vec<OnceCell<Result<Arc<Stage>, BuildError>>>,
+    engine: OnceCell<Engine>,
+    next_step: AtomicUsize,
+    /// Every thread that works for this build holds one: the build is over once all are gone.
+    busy: Mutex<Option<mpsc::Sender<()>>>,
+}
+
+/// Arguments that no stage declared.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Globals {
+    /// From before the first `FROM`, with their values.
+    pub declared: HashMap<String, Option<String>>,
+    /// `TARGETPLATFORM` and its like.
+    pub given: HashMap<String, String>,
+}
+
+/// Proxy variables need no `ARG`: a RUN sees them, and nothing records them.
+pub(super) const PROXIES: [&str; 10] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+/// Builds what the options say.
+pub(super) async fn solve(options: Build, store: &Store, registry: &Registry) -> Result<Built, BuildError> {
+    let outer = options.cancel.clone();
+    let (sender, mut receiver) = mpsc::channel(1);
+    let shared = Arc::new(prepare(options, store, registry, sender).await?);
+    let guard = CancelOnDrop(shared.cancel.clone());
+    let result = {
+        let work = finish(&shared);
+        let cancelled = async {
+            match &outer {
+                Some(outer) => outer.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            result = work => result,
+            () = cancelled => Err(Problem::Cancelled.into()),
+        }
+    };
+    match &result {
+        Ok(_) => std::mem::forget(guard),
+        Err(_) => drop(guard),
+    }
+    // What runs in other threads has been told to stop; the build ends when it has.
+    shared.no_more_work();
+    while receiver.recv().await.is_some() {}
+    result
+}
+
+/// Cancels the processes of a build whose future is done or dropped.
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+async fn prepare(
+    options: Build,
+    store: &Store,
+    registry: &Registry,
+    busy: mpsc::Sender<()>,
+) -> Result<Shared, BuildError> {
+    let (input, sources) = {
+        let (options, store) = (options.clone(), store.clone());
+        let read = move || Input::read(&options, &store);
+        tokio::task::spawn_blocking(read).await.map_err(thread_died)??
+    };
+    let epoch = epoch(&options)?;
+    let globals = globals(&options, &input)?;
+    let graph = graph(&options, &input, &globals)?;
+    let stages = graph.stages.iter().map(|_| OnceCell::new()).collect();
+    let cancel = Cancel::new().map_err(Problem::io("create", "a pipe"))?;
+    Ok(Shared {
+        layers: Layers::new(store.clone(), registry.clone(), options.sink.clone()),
+        options,
+        store: store.clone(),
+        registry: registry.clone(),
+        input,
+        graph,
+        globals,
+        sources,
+        cancel,
+        epoch,
+        stages,
+        engine: OnceCell::new(),
+        next_step: AtomicUsize::new(0),
+        busy: Mutex::new(Some(busy)),
+    })
+}
+
+async fn finish(shared: &Arc<Shared>) -> Result<Built, BuildError> {
+    let needed = shared.graph.needed();
+    shared.tell(Event::Planned {
+        steps: needed.iter().map(|index| shared.steps_of(*index)).sum(),
+    });
+    try_join_all(needed.iter().map(|index| shared.stage(*index))).await?;
+    let target = shared.stage(shared.graph.target).await?;
+    output::finish(shared, &target).await
+}
+
+fn epoch(options: &Build) -> Result<Option<i64>, BuildError> {
+    let given = options
+        .args
+        .iter()
+        .rev()
+        .find(|(name, _)| name == "SOURCE_DATE_EPOCH");
+    let Some((_, text)) = given.filter(|(_, text)| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let epoch = text.parse::<i64>().ok().filter(|epoch| *epoch >= 0);
+    epoch.map(Some).ok_or_else(|| {
+        let message = format!("SOURCE_DATE_EPOCH is {text:?}; it must be a number of seconds since 1970");
+        Problem::Value(message).into()
+    })
+}
+
+fn globals(options: &Build, input: &Input) -> Result<Globals, BuildError> {
+    let target = options.platform.clone().unwrap_or_else(Platform::host);
+    let mut given = HashMap::new();
+    for (prefix, platform) in [("TARGET", &target), ("BUILD", &Platform::host())] {
+        given.insert(format!("{prefix}PLATFORM"), platform.to_string());
+        given.insert(format!("{prefix}OS"), platform.os.clone());
+        given.insert(format!("{prefix}ARCH"), platform.architecture.clone());
+        given.insert(
+            format!("{prefix}VARIANT"),
+            platform.variant.clone().unwrap_or_default(),
+        );
+        given.insert(
+            format!("{prefix}OSVERSION"),
+            platform.os_version.clone().unwrap_or_default(),
+        );
+    }
+    let last = input
+        .parsed
+        .stages
+        .last()
+        .and_then(|stage| stage.from.name.as_ref());
+    let stage = options.target.clone().or(last.map(|name| name.text.clone()));
+    given.insert(
+        "TARGETSTAGE".to_owned(),
+        stage.unwrap_or_else(|| "default".to_owned()),
+    );
+    let mut globals = Globals {
+        declared: HashMap::new(),
+        given,
+    };
+    for instruction in &input.parsed.global_args {
+        let containerfile::InstructionKind::Arg(args) = &instruction.kind else {
+            continue;
+        };
+        for (name, default) in args {
+            let value = match options.build_arg(&name.text) {
+                Some(value) => Some(value.to_owned()),
+                None => match default {
+                    Some(word) => Some(globals.expand(word, input)?),
+                    None => globals.given.get(&name.text).cloned(),
+                },
+            };
+            globals.declared.insert(name.text.clone(), value);
+        }
+    }
+    Ok(globals)
+}
+
+impl Globals {
+    /// The value a `FROM` sees.
+    fn get(&self, name: &str) -> Option<String> {
+        let declared = self.declared.get(name).cloned().flatten();
+        declared.or_else(|| self.given.get(name).cloned())
+    }
+
+    fn expand(&self, word: &Word, input: &Input) -> Result<String, BuildError> {
+        let escape = input.parsed.directives.escape;
+        containerfile::expand::expand(&word.text, escape, &|name| self.get(name).map(Cow::Owned)).map_err(
+            |error| {
+                BuildError::from(Problem::Value(error.to_string())).at_place(|| input.at(word.span.clone()))
+            },
+        )
+    }
+}
+
+fn graph(options: &Build, input: &Input, globals: &Globals) -> Result<Graph, BuildError> {
+    let escape = input.parsed.directives.escape;
+    let expand = |word: &Word| {
+        let value = |name: &str| globals.get(name).map(Cow::Owned);
+        containerfile::expand::expand(&word.text, escape, &value).map_err(|error| error.to_string())
+    };
+    Graph::new(&input.parsed, options.target.as_deref(), expand).map_err(|error| {
+        let span = error.span().cloned();
+        let error = BuildError::from(error);
+        match span {
+            Some(span) => error.at_place(|| input.at(span)),
+            None => error,
+        }
+    })
+}
+
+impl Build {
+    /// The value of `--build-arg`, the last one given.
+    pub(super) fn build_arg(&self, name: &str) -> Option<&str> {
+        self.args
+            .iter()
+            .rev()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+impl Shared {
+    /// Tells the caller.
+    pub fn tell(&self, event: Event) {
+        (self.options.sink)(event);
+    }
+
+    /// The number for the next step.
+    pub fn next_step(&self) -> StepId {
+        self.next_step.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How many steps a stage has: its `FROM`, and what makes layers. Triggers of its base are not known yet.
+    pub fn steps_of(&self, index: usize) -> usize {
+        let layers = self.graph.stages.get(index).map_or(0, |stage| {
+            stage
+                .instructions
+                .iter()
+                .filter(|instruction| stage::makes_layer(&instruction.kind))
+                .count()
+        });
+        1 + layers
+    }
+
+    /// A stage, built by whoever asks first.
+    pub fn stage(self: &Arc<Self>, index: usize) -> BoxFuture<'_, Result<Arc<Stage>, BuildError>> {
+        async move {
+            let Some(cell) = self.stages.get(index) else {
+                return Err(Problem::Value(format!("there is no stage {index}")).into());
+            };
+            cell.get_or_init(|| async { stage::build(self, index).await.map(Arc::new) })
+                .await
+                .clone()
+        }
+        .boxed()
+    }
+
+    /// What runs processes, found out when the first one is to be run.
+    pub async fn engine(self: &Arc<Self>) -> Result<&Engine, BuildError> {
+        self.engine
+            .get_or_try_init(|| async {
+                let scratch = self.store.root().to_owned();
+                self.blocking(move || Ok(Engine::probe(&ProbeConfig { scratch })?))
+                    .await
+            })
+            .await
+    }
+
+    /// Does blocking work in another thread.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
+    ) -> Result<T, BuildError> {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.cancel.is_cancelled() {
+            return Err(Problem::Cancelled.into());
+        }
+        let work = move || {
+            let _busy = busy;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(thread_died)?
+    }
+
+    fn no_more_work(&self) {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// The place in the Containerfile, for errors.
+    pub fn at(&self, span: containerfile::Span) -> At {
+        self.input.at(span)
+    }
+}
+
+fn thread_died(error: tokio::task::JoinError) -> BuildError {
+    Problem::Thread(error.to_string()).into()
+}
