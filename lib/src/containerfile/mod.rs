@@ -10,6 +10,7 @@
 //! - [`ignore`], [`pattern`]: which paths are meant; `glob` does the matching for both
 //! - [`mount`]: the options of `RUN --mount`; `csv` splits them
 //! - [`values`]: the small languages inside of arguments
+//! - [`lint`]: what builds but is likely not meant
 //! - `diagnostic`, `render`, `suggest`: what is wrong, shown to people
 
 mod ast;
@@ -22,6 +23,7 @@ mod heredoc;
 pub mod ignore;
 mod instruction;
 mod lines;
+pub mod lint;
 pub mod mount;
 mod parse;
 pub mod pattern;

@@ -109,6 +109,15 @@ pub fn expand_heredoc(body: &str, lookup: &Lookup<'_>) -> Result<String, ExpandE
     .text)
 }
 
+/// Expands the body of a heredoc and tells which variables took part.
+pub fn expand_heredoc_report(body: &str, lookup: &Lookup<'_>) -> Result<Expanded, ExpandError> {
+    let options = Options {
+        quotes: Quotes::Ordinary,
+        ..Options::word(lookup)
+    };
+    Ok(Machine::run(body, options)?.into_expanded())
+}
+
 /// Finds the words of a whole line the way that heredoc markers are looked for: nothing is replaced or removed. Gives
 /// their places; `None` if a quote or a `${` is left open.
 pub(super) fn scan_words(line: &str) -> Option<Vec<super::Span>> {
