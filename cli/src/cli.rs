@@ -38,8 +38,6 @@ pub enum Command {
     Images(Images),
     /// Remove names of images from the store; `prune` then frees the space
     Rmi(Rmi),
-    /// Push an image of the store to a registry
-    Push(Push),
     /// Remove what no image and no cached step needs; with --keep-bytes also what was not used for longest
     Prune(Prune),
     /// Say what takes how much space in the store
@@ -134,21 +132,6 @@ pub struct Rmi {
     /// Names as `rbuild images` lists them
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
-}
-
-/// `rbuild push`.
-#[derive(Args, Debug)]
-pub struct Push {
-    /// Name of an image in the store
-    pub name: String,
-    /// Where to push it [default: NAME]
-    pub destination: Option<String>,
-    /// Print the digest and nothing else
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// How to show progress
-    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
-    pub progress: ProgressMode,
 }
 
 /// `rbuild prune`.

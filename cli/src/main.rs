@@ -7,8 +7,6 @@
 //! - `report`: an error as text, hint and exit code
 //! - `interrupt`: what Ctrl-C does
 
-#![expect(dead_code, unused_imports)] // until the commands below are joined to the library
-
 mod cli;
 mod command;
 mod interrupt;

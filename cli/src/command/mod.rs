@@ -2,6 +2,7 @@
 //!
 //! - `shared`: the store, standard output, tables
 
+mod build;
 mod du;
 mod images;
 mod prune;
@@ -11,7 +12,7 @@ mod version;
 
 use crate::{
     cli::{Cli, Command},
-    report::{Failure, Outcome},
+    report::Outcome,
 };
 use shared::open_store;
 
@@ -19,11 +20,11 @@ use shared::open_store;
 pub fn run(cli: Cli) -> Outcome {
     let store = || open_store(cli.root.as_deref());
     match cli.command {
+        Command::Build(options) => build::run(&options, &store()?),
         Command::Images(options) => Ok(images::run(&options, &store()?)?),
         Command::Rmi(options) => Ok(rmi::run(&options, &store()?)?),
         Command::Prune(options) => Ok(prune::run(&options, &store()?)?),
         Command::Du => Ok(du::run(&store()?)?),
         Command::Version => Ok(version::run()?),
-        _ => Err(Failure::new("this command is not there yet").into()),
     }
 }

@@ -9,6 +9,8 @@ use std::{
 use anyhow::{Context, Result};
 use rbuild::store::Store;
 
+use crate::report::Outcome;
+
 /// The store that `--root` names, or the user's own.
 pub fn open_store(root: Option<&Path>) -> Result<Store> {
     let store = match root {
@@ -16,6 +18,15 @@ pub fn open_store(root: Option<&Path>) -> Result<Store> {
         None => Store::open_default(),
     };
     Ok(store?)
+}
+
+/// Runs what waits for the network. What it leaves running in the background ends with the process.
+pub fn run_async(work: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("cannot start threads")?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Writes to standard output; a reader that went away is no error.

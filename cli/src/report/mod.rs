@@ -3,6 +3,7 @@
 //! - `build`: a failed build
 //! - `hint`: what to do about an error
 
+mod build;
 mod hint;
 
 use std::{fmt, process::ExitCode};

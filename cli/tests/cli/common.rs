@@ -12,6 +12,9 @@ use tempfile::TempDir;
 /// The small base image of the tests, an OCI layout.
 pub const BUSYBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/busybox");
 
+/// The command under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_rbuild");
+
 /// A home, a store and a place for contexts, all gone at the end.
 pub struct Place {
     dir: TempDir,
@@ -47,7 +50,16 @@ impl Place {
 
     /// The command, here, with an environment of its own.
     pub fn command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rbuild"));
+        self.command_through(PROGRAM, arguments)
+    }
+
+    /// Any program, here, with an environment of its own.
+    pub fn command_through<I: AsRef<OsStr>>(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = I>,
+    ) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.dir.path())

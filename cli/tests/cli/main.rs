@@ -2,6 +2,12 @@
 //!
 //! - `common`: runs the command in surroundings of its own
 //! - `commands`: all but `build`
+//! - `build`: what it prints, where the image goes
+//! - `errors`: one test for each kind
+//! - `interrupt`: Ctrl-C
 
+mod build;
 mod commands;
 mod common;
+mod errors;
+mod interrupt;

@@ -1,0 +1,66 @@
+//! `rbuild build`
+//!
+//! - `request`: the flags as a build of the library
+//! - `context`: CONTEXT, `-f` and `--build-context`
+//! - `outputs`: where the image goes when it is built
+//! - `files`: `--iidfile` and `--metadata-file`
+
+mod context;
+mod files;
+mod outputs;
+mod request;
+
+use anyhow::{Context, Result};
+use rbuild::{Digest, Registry, exec::Cancel, store::Store};
+
+use super::shared::{print, run_async};
+use crate::{
+    cli::Build,
+    interrupt::Watch,
+    progress::Progress,
+    report::{Failure, Outcome},
+};
+
+/// Builds an image and writes it to where it should go.
+pub fn run(options: &Build, store: &Store) -> Outcome {
+    let outputs = outputs::plan(options)?;
+    run_async(build(options, &outputs, store))
+}
+
+/// Signals and progress around the work.
+async fn build(options: &Build, outputs: &[outputs::Destination], store: &Store) -> Outcome {
+    let progress = Progress::new(options.progress, options.quiet);
+    let cancel = Cancel::new().context("cannot make a pipe")?;
+    let watch = {
+        let (cancel, progress) = (cancel.clone(), progress.clone());
+        Watch::start(move || cancel.cancel(), move || progress.finish())?
+    };
+    let result = work(options, outputs, store, &progress, cancel).await;
+    progress.finish();
+    match (result, watch.seen()) {
+        (Ok(digest), _) if options.quiet => Ok(print(&format!("{digest}\n"))?),
+        (Ok(_), _) => Ok(()),
+        (Err(_), Some(signal)) => Err(Failure::interrupted(signal).into()),
+        (Err(failure), None) => Err(failure),
+    }
+}
+
+async fn work(
+    options: &Build,
+    outputs: &[outputs::Destination],
+    store: &Store,
+    progress: &Progress,
+    cancel: Cancel,
+) -> Result<Digest, Box<Failure>> {
+    let registry = Registry::from_environment();
+    let shown = progress.clone();
+    let build = request::build(options)?
+        .cancelled_by(cancel)
+        .on_event(move |event| shown.event(&event));
+    let built = build.run(store, &registry).await?;
+    for output in outputs {
+        output.write(&built, store, &registry).await?;
+    }
+    files::write(options, &built)?;
+    Ok(built.digest())
+}
