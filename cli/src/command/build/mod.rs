@@ -11,7 +11,7 @@ mod outputs;
 mod request;
 
 use anyhow::{Context, Result};
-use rbuild::{Digest, Registry, exec::Cancel, store::Store};
+use rbuild::{Digest, exec::Cancel, registry::Registry, store::Store};
 
 use super::shared::{print, run_async};
 use crate::{

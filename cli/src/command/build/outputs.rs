@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rbuild::{Locator, Place, Reference, Registry, build::Built, store::Store};
+use rbuild::{Locator, Place, Reference, build::Built, registry::Registry, store::Store};
 
 use crate::{
     cli::Build,
