@@ -8,13 +8,16 @@ mod hint;
 
 use std::{fmt, process::ExitCode};
 
+use serde::Serialize;
+
 use crate::{interrupt::Signal, style::Style};
 
 /// Exit code of rbuild's own errors. What a RUN exits with is passed on, so no smaller number is safe to use.
 const OWN_ERROR: u8 = 125;
 
 /// Why a command failed.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "error")]
 pub struct Failure {
     message: String,
     causes: Vec<String>,
@@ -22,6 +25,8 @@ pub struct Failure {
     output: Vec<String>,
     hint: Option<String>,
     code: u8,
+    #[serde(skip)]
+    json: bool,
 }
 
 impl Failure {
@@ -34,6 +39,7 @@ impl Failure {
             output: Vec::new(),
             hint: None,
             code: OWN_ERROR,
+            json: false,
         }
     }
 
@@ -44,9 +50,9 @@ impl Failure {
         failure
     }
 
-    /// Adds what to do about it.
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+    /// To be printed as a line of JSON, like the events before it.
+    pub fn as_json(mut self) -> Self {
+        self.json = true;
         self
     }
 
@@ -114,7 +120,11 @@ impl fmt::Display for Failure {
 
 /// Prints why the command failed; the exit code says so too.
 pub fn failure(failure: &Failure) -> ExitCode {
-    eprint!("{}", failure.render(Style::of_stderr()));
+    let text = match serde_json::to_string(failure) {
+        Ok(line) if failure.json => line + "\n",
+        _ => failure.render(Style::of_stderr()),
+    };
+    eprint!("{text}");
     ExitCode::from(failure.code)
 }
 
@@ -143,6 +153,7 @@ mod tests {
             output: vec!["make: *** No rule".into()],
             hint: Some("look again".into()),
             code: 2,
+            json: false,
         };
         let expected = "\
 error: RUN make failed with exit code 2

@@ -15,7 +15,7 @@ use rbuild::{Digest, exec::Cancel, registry::Registry, store::Store};
 
 use super::shared::{print, run_async};
 use crate::{
-    cli::Build,
+    cli::{Build, ProgressMode},
     interrupt::Watch,
     progress::Progress,
     report::{Failure, Outcome},
@@ -40,9 +40,15 @@ async fn build(options: &Build, outputs: &[outputs::Destination], store: &Store)
     match (result, watch.seen()) {
         (Ok(digest), _) if options.quiet => Ok(print(&format!("{digest}\n"))?),
         (Ok(_), _) => Ok(()),
-        (Err(_), Some(signal)) => Err(Failure::interrupted(signal).into()),
-        (Err(failure), None) => Err(failure),
+        (Err(_), Some(signal)) => Err(shown(options, Failure::interrupted(signal))),
+        (Err(failure), None) => Err(shown(options, *failure)),
     }
+}
+
+/// The failure in the form of the progress before it.
+fn shown(options: &Build, failure: Failure) -> Box<Failure> {
+    let json = options.progress == ProgressMode::Json;
+    Box::new(if json { failure.as_json() } else { failure })
 }
 
 async fn work(
