@@ -51,7 +51,7 @@ impl Failure {
     }
 
     /// To be printed as a line of JSON, like the events before it.
-    pub fn as_json(mut self) -> Self {
+    pub fn into_json(mut self) -> Self {
         self.json = true;
         self
     }
@@ -91,7 +91,7 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         let mut failure = Self::new(error.to_string());
         failure.causes = causes(&failure.message, error.chain().skip(1));
-        failure.hint = error.chain().find_map(|error| hint::find(error));
+        failure.hint = error.chain().find_map(hint::find);
         failure
     }
 }

@@ -48,7 +48,7 @@ async fn build(options: &Build, outputs: &[outputs::Destination], store: &Store)
 /// The failure in the form of the progress before it.
 fn shown(options: &Build, failure: Failure) -> Box<Failure> {
     let json = options.progress == ProgressMode::Json;
-    Box::new(if json { failure.as_json() } else { failure })
+    Box::new(if json { failure.into_json() } else { failure })
 }
 
 async fn work(

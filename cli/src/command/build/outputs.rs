@@ -21,11 +21,29 @@ pub enum Destination {
     /// An image, in a registry, a layout or an archive.
     Image(Locator),
     /// An image in an archive on standard output.
-    ImageToStdout(fn(Place) -> Locator),
+    ImageToStdout(Archive),
     /// The image's files in a directory.
     Directory(PathBuf),
     /// The image's files in a tar.
     Tar(options::Place),
+}
+
+/// An image in one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Archive {
+    /// An OCI layout in a tar.
+    Oci,
+    /// What `docker load` takes.
+    Docker,
+}
+
+impl Archive {
+    fn locator(self, path: impl Into<PathBuf>) -> Locator {
+        match self {
+            Self::Oci => Locator::OciArchive(Place::new(path)),
+            Self::Docker => Locator::DockerArchive(Place::new(path)),
+        }
+    }
 }
 
 /// All that `-o` and `--push` ask for.
@@ -53,9 +71,9 @@ pub fn plan(options: &Build) -> Result<Vec<Destination>> {
 }
 
 fn add(output: Output, tags: &[String], destinations: &mut Vec<Destination>) -> Result<()> {
-    let archive = |place, locator: fn(Place) -> Locator| match place {
-        options::Place::Stdout => Destination::ImageToStdout(locator),
-        options::Place::File(path) => Destination::Image(locator(Place::new(path))),
+    let archive = |place, kind: Archive| match place {
+        options::Place::Stdout => Destination::ImageToStdout(kind),
+        options::Place::File(path) => Destination::Image(kind.locator(path)),
     };
     destinations.push(match output {
         Output::Registry(Some(name)) => Destination::Image(registry(&name)?),
@@ -70,8 +88,8 @@ fn add(output: Output, tags: &[String], destinations: &mut Vec<Destination>) -> 
             return Ok(());
         }
         Output::OciLayout(path) => Destination::Image(Locator::OciLayout(Place::new(path))),
-        Output::OciArchive(place) => archive(place, Locator::OciArchive),
-        Output::DockerArchive(place) => archive(place, Locator::DockerArchive),
+        Output::OciArchive(place) => archive(place, Archive::Oci),
+        Output::DockerArchive(place) => archive(place, Archive::Docker),
         Output::Local(path) => Destination::Directory(path),
         Output::Tar(place) => Destination::Tar(place),
     });
@@ -87,11 +105,11 @@ impl Destination {
     pub async fn write(&self, built: &Built, store: &Store, registry: &Registry) -> Outcome {
         match self {
             Self::Image(locator) => built.write_to(locator, registry).await?,
-            Self::ImageToStdout(locator) => {
+            Self::ImageToStdout(kind) => {
                 // An archive is replaced as a whole, which standard output cannot be.
                 let directory = store.tmp_dir().map_err(anyhow::Error::from)?;
                 let file = directory.path().join("image.tar");
-                built.write_to(&locator(Place::new(&file)), registry).await?;
+                built.write_to(&kind.locator(&file), registry).await?;
                 copy_to_stdout(&file)?;
             }
             Self::Directory(path) => built.write_directory(path).await?,
