@@ -28,7 +28,8 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         .then(|| "`rbuild prune` frees space; --root DIR or RBUILD_ROOT puts the store elsewhere".to_owned())
 }
 
-fn of_registry(cause: &Cause) -> Option<&'static str> {
+/// Advice about a registry's refusal.
+pub fn of_registry(cause: &Cause) -> Option<&'static str> {
     match cause {
         Cause::Unauthorized { .. } | Cause::Denied { .. } | Cause::Login { .. } => Some(
             "credentials come from ~/.docker/config.json, $DOCKER_CONFIG, $REGISTRY_AUTH_FILE or \

@@ -3,10 +3,12 @@
 use std::{
     ffi::OsStr,
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
+use rbuild_testutils::registry::TestRegistry;
 use tempfile::TempDir;
 
 /// The small base image of the tests, an OCI layout.
@@ -46,6 +48,35 @@ impl Place {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
         path
+    }
+
+    /// Lets every user write here.
+    pub fn open_to_everyone(&self) {
+        for path in [self.path("."), self.path("home")] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        }
+    }
+
+    /// The command where every user may run it.
+    pub fn copy_of_program(&self) -> PathBuf {
+        fs::copy(PROGRAM, self.path("rbuild")).unwrap();
+        self.path("rbuild")
+    }
+
+    /// The base image where every user may read it.
+    pub fn copy_of_busybox(&self) -> PathBuf {
+        let blobs = self.path("busybox/blobs/sha256");
+        fs::create_dir_all(&blobs).unwrap();
+        for name in ["index.json", "oci-layout"] {
+            fs::copy(Path::new(BUSYBOX).join(name), self.path("busybox").join(name)).unwrap();
+        }
+        for blob in fs::read_dir(Path::new(BUSYBOX).join("blobs/sha256"))
+            .unwrap()
+            .map(Result::unwrap)
+        {
+            fs::copy(blob.path(), blobs.join(blob.file_name())).unwrap();
+        }
+        self.path("busybox")
     }
 
     /// The command, here, with an environment of its own.
@@ -102,6 +133,30 @@ impl Ran {
         assert_eq!(self.stderr, stderr);
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""));
     }
+}
+
+/// Puts the base image into a registry as `busybox:latest`.
+pub fn push_busybox(registry: &TestRegistry) {
+    let read = |path: &str| fs::read(Path::new(BUSYBOX).join(path)).unwrap();
+    let blob = |descriptor: &serde_json::Value| {
+        read(&format!(
+            "blobs/{}",
+            descriptor["digest"].as_str().unwrap().replace(':', "/")
+        ))
+    };
+    let index: serde_json::Value = serde_json::from_slice(&read("index.json")).unwrap();
+    let manifest = blob(&index["manifests"][0]);
+    let parsed: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    registry.put_blob("busybox", &blob(&parsed["config"]));
+    for layer in parsed["layers"].as_array().unwrap() {
+        registry.put_blob("busybox", &blob(layer));
+    }
+    registry.put_manifest(
+        "busybox",
+        "latest",
+        index["manifests"][0]["mediaType"].as_str().unwrap(),
+        &manifest,
+    );
 }
 
 /// The text with `[DIR]`, `[PORT]` and `[TIME]` in place of what differs from run to run.

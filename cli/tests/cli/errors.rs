@@ -1,8 +1,13 @@
 //! Errors, each as the user sees it, whole.
 
-use rbuild_testutils::need;
+use std::ffi::OsString;
 
-use crate::common::{PROGRAM, Place, Ran};
+use rbuild_testutils::{
+    need,
+    registry::{Auth, Fault, Kind, TestRegistry},
+};
+
+use crate::common::{PROGRAM, Place, Ran, push_busybox};
 
 /// Builds `app` with this Containerfile and nothing on the screen but the error.
 fn build(place: &Place, containerfile: &str) -> Ran {
@@ -30,14 +35,30 @@ error: cannot use the context nowhere
 fn no_containerfile() {
     let place = Place::new();
     place.write("app/other", "");
-    place.run(["build", "-q", "app"]).failed(125, "");
+    place.run(["build", "-q", "app"]).failed(
+        125,
+        "\
+error: there is no Containerfile and no Dockerfile in app
+hint: name the file with -f FILE
+",
+    );
 }
 
 #[test]
 fn no_such_file_in_the_context() {
     let place = Place::new();
     place.write("app/main.py", "");
-    build(&place, "FROM scratch\nCOPY mian.py /\n").failed(125, "");
+    build(&place, "FROM scratch\nCOPY mian.py /\n").failed(
+        125,
+        "\
+error: \"mian.py\" is not in the context app
+ --> app/Containerfile:2:1
+  |
+2 | COPY mian.py /
+  | ^^^^^^^^^^^^^^
+hint: did you mean \"main.py\"?
+",
+    );
 }
 
 #[test]
@@ -45,33 +66,122 @@ fn a_file_that_an_ignore_file_hides() {
     let place = Place::new();
     place.write("app/main.py", "");
     place.write("app/.dockerignore", "*.py\n");
-    build(&place, "FROM scratch\nCOPY main.py /\n").failed(125, "");
+    build(&place, "FROM scratch\nCOPY main.py /\n").failed(
+        125,
+        "\
+error: \"main.py\" is not in the context app
+ --> app/Containerfile:2:1
+  |
+2 | COPY main.py /
+  | ^^^^^^^^^^^^^^
+hint: it is there, but app/.dockerignore hides it
+",
+    );
 }
 
 #[test]
-fn a_syntax_error() {
-    build(&Place::new(), "FROM scratch\nCOPPY a /\nENV\n").failed(125, "");
+fn syntax_errors() {
+    build(&Place::new(), "FROM scratch\nCOPPY a /\nENV\n").failed(
+        125,
+        "\
+error: unknown instruction COPPY
+ --> app/Containerfile:2:1
+  |
+2 | COPPY a /
+  | ^^^^^
+  = help: did you mean COPY?
+error[InvalidInstruction]: ENV needs at least one argument
+ --> app/Containerfile:3:1
+  |
+3 | ENV
+  | ^^^
+",
+    );
 }
 
 #[test]
 fn an_unknown_base() {
-    build(&Place::new(), "FROM oci-layout-of-nothing:1\n").failed(125, "");
+    let registry = TestRegistry::start();
+    build(&Place::new(), &format!("FROM {}/nothing:1\n", registry.host())).failed(125, "");
 }
 
 #[test]
 fn a_registry_that_is_down() {
     // Port 1 of loopback: nothing listens there.
-    build(&Place::new(), "FROM 127.0.0.1:1/app\n").failed(125, "");
+    build(&Place::new(), "FROM 127.0.0.1:1/app\n").failed(
+        125,
+        "\
+error: cannot use the image 127.0.0.1:[PORT]/app: 127.0.0.1:[PORT]/app:latest: cannot reach 127.0.0.1:[PORT]: Connection refused (os error 111)
+ --> app/Containerfile:1:6
+  |
+1 | FROM 127.0.0.1:[PORT]/app
+  |      ^^^^^^^^^^^^^^^
+hint: check that the registry runs and that its name and port are right
+",
+    );
+}
+
+#[test]
+fn a_wrong_password() {
+    let registry = TestRegistry::with_auth(Auth::basic("me", "right"));
+    let place = Place::new();
+    // The password is "wrong".
+    let login = format!(
+        r#"{{"auths": {{"{}": {{"auth": "bWU6d3Jvbmc="}}}}}}"#,
+        registry.host()
+    );
+    place.write("home/.docker/config.json", &login);
+    build(&place, &format!("FROM {}/app\n", registry.host())).failed(125, "");
+}
+
+#[test]
+fn a_blob_with_a_wrong_digest() {
+    let registry = TestRegistry::start();
+    push_busybox(&registry);
+    registry.fault(Kind::BlobGet, 1000, Fault::WrongBytes);
+    build(
+        &Place::new(),
+        &format!("FROM {}/busybox\nRUN true\n", registry.host()),
+    )
+    .failed(125, "");
 }
 
 #[test]
 fn a_run_that_fails() {
-    let place = Place::new();
     build(
-        &place,
+        &Place::new(),
         "FROM busybox\nRUN echo to stdout; echo to stderr >&2; exit 7\n",
     )
-    .failed(7, "");
+    .failed(
+        7,
+        "\
+error: the command ended with exit code 7
+ --> app/Containerfile:2:1
+  |
+2 | RUN echo to stdout; echo to stderr >&2; exit 7
+  | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+last output:
+  to stdout
+  to stderr
+",
+    );
+}
+
+/// Runs the command as an ordinary user who has no subordinate ids.
+#[test]
+fn no_user_namespaces() {
+    let Some(setpriv) = need("setpriv") else { return };
+    let place = Place::new();
+    place.write("app/Containerfile", "FROM busybox\nRUN true\n");
+    place.open_to_everyone();
+    let base = format!("busybox=oci-layout://{}", place.copy_of_busybox().display());
+    let program = place.copy_of_program();
+    let user = ["--reuid=61001", "--regid=61001", "--clear-groups"].map(OsString::from);
+    let build = ["build", "-q", "--build-context", &base, "app"].map(OsString::from);
+    let arguments = user.into_iter().chain([program.into_os_string()]).chain(build);
+    place
+        .finish(&place.command_through(setpriv, arguments).output().unwrap())
+        .failed(125, "");
 }
 
 #[test]
