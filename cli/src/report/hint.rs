@@ -31,10 +31,6 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
 /// Advice about a registry's refusal.
 pub fn of_registry(cause: &Cause) -> Option<&'static str> {
     match cause {
-        Cause::Unauthorized { .. } | Cause::Denied { .. } | Cause::Login { .. } => Some(
-            "credentials come from ~/.docker/config.json, $DOCKER_CONFIG, $REGISTRY_AUTH_FILE or \
-             $XDG_RUNTIME_DIR/containers/auth.json",
-        ),
         Cause::NotFound { .. } => Some("check the spelling of the name and the tag"),
         Cause::Connection { .. } => Some("check that the registry runs and that its name and port are right"),
         _ => None,

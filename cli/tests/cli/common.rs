@@ -159,7 +159,7 @@ pub fn push_busybox(registry: &TestRegistry) {
     );
 }
 
-/// The text with `[DIR]`, `[PORT]` and `[TIME]` in place of what differs from run to run.
+/// The text with `[DIR]`, `[PORT]`, `[TIME]` and `[CARETS]` in place of what differs from run to run.
 fn normal(text: &str, dir: &Path) -> String {
     let text = text
         .replace(&*dir.to_string_lossy(), "[DIR]")
@@ -168,7 +168,10 @@ fn normal(text: &str, dir: &Path) -> String {
 }
 
 fn normal_word(word: &str) -> String {
-    let bare = word.trim_end_matches([' ', '\n', '/', ':', ',']);
+    if word.ends_with("^\n") {
+        return "[CARETS]\n".to_owned();
+    }
+    let bare = word.trim_end_matches([' ', '\n', '/', ':', ',', '`', ';']);
     let rest = &word[bare.len()..];
     let number = bare.strip_suffix('s').unwrap_or(bare);
     let is_time = number

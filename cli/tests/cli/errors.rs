@@ -7,7 +7,7 @@ use rbuild_testutils::{
     registry::{Auth, Fault, Kind, TestRegistry},
 };
 
-use crate::common::{PROGRAM, Place, Ran, push_busybox};
+use crate::common::{BUSYBOX, PROGRAM, Place, Ran, push_busybox};
 
 /// Builds `app` with this Containerfile and nothing on the screen but the error.
 fn build(place: &Place, containerfile: &str) -> Ran {
@@ -55,7 +55,7 @@ error: \"mian.py\" is not in the context app
  --> app/Containerfile:2:1
   |
 2 | COPY mian.py /
-  | ^^^^^^^^^^^^^^
+  | [CARETS]
 hint: did you mean \"main.py\"?
 ",
     );
@@ -73,7 +73,7 @@ error: \"main.py\" is not in the context app
  --> app/Containerfile:2:1
   |
 2 | COPY main.py /
-  | ^^^^^^^^^^^^^^
+  | [CARETS]
 hint: it is there, but app/.dockerignore hides it
 ",
     );
@@ -88,13 +88,13 @@ error: unknown instruction COPPY
  --> app/Containerfile:2:1
   |
 2 | COPPY a /
-  | ^^^^^
+  | [CARETS]
   = help: did you mean COPY?
 error[InvalidInstruction]: ENV needs at least one argument
  --> app/Containerfile:3:1
   |
 3 | ENV
-  | ^^^
+  | [CARETS]
 ",
     );
 }
@@ -102,7 +102,18 @@ error[InvalidInstruction]: ENV needs at least one argument
 #[test]
 fn an_unknown_base() {
     let registry = TestRegistry::start();
-    build(&Place::new(), &format!("FROM {}/nothing:1\n", registry.host())).failed(125, "");
+    build(&Place::new(), &format!("FROM {}/nothing:1\n", registry.host())).failed(
+        125,
+        "\
+error: cannot use the image 127.0.0.1:[PORT]/nothing:1: 127.0.0.1:[PORT]/nothing:1: no such image in the registry \
+(MANIFEST_UNKNOWN: manifest unknown)
+ --> app/Containerfile:1:6
+  |
+1 | FROM 127.0.0.1:[PORT]/nothing:1
+  |      [CARETS]
+hint: check the spelling of the name and the tag
+",
+    );
 }
 
 #[test]
@@ -115,7 +126,7 @@ error: cannot use the image 127.0.0.1:[PORT]/app: 127.0.0.1:[PORT]/app:latest: c
  --> app/Containerfile:1:6
   |
 1 | FROM 127.0.0.1:[PORT]/app
-  |      ^^^^^^^^^^^^^^^
+  |      [CARETS]
 hint: check that the registry runs and that its name and port are right
 ",
     );
@@ -131,7 +142,18 @@ fn a_wrong_password() {
         registry.host()
     );
     place.write("home/.docker/config.json", &login);
-    build(&place, &format!("FROM {}/app\n", registry.host())).failed(125, "");
+    build(&place, &format!("FROM {}/app\n", registry.host())).failed(
+        125,
+        "\
+error: cannot use the image 127.0.0.1:[PORT]/app: 127.0.0.1:[PORT]/app:latest: the registry refuses access: \
+user \"me\" from [DIR]/home/.docker/config.json was not accepted; log in with `docker login 127.0.0.1:[PORT]` or \
+`podman login 127.0.0.1:[PORT]` (UNAUTHORIZED: authentication required)
+ --> app/Containerfile:1:6
+  |
+1 | FROM 127.0.0.1:[PORT]/app
+  |      [CARETS]
+",
+    );
 }
 
 #[test]
@@ -139,11 +161,19 @@ fn a_blob_with_a_wrong_digest() {
     let registry = TestRegistry::start();
     push_busybox(&registry);
     registry.fault(Kind::BlobGet, 1000, Fault::WrongBytes);
-    build(
-        &Place::new(),
-        &format!("FROM {}/busybox\nRUN true\n", registry.host()),
-    )
-    .failed(125, "");
+    let containerfile = format!("FROM {}/busybox\nRUN true\n", registry.host());
+    build(&Place::new(), &containerfile).failed(
+        125,
+        "\
+error: cannot use the image 127.0.0.1:[PORT]/busybox: 127.0.0.1:[PORT]/busybox: wrong content: \
+expected sha256:cf272ac82c11a5a27fffe26e1b6c6df05cdb095247b66f78c6e47d3635dcb7f2, \
+got sha256:fc23b4de782e29b0ce4a988e9f4fac1c2d9418b27c1d6ad0d01cd168b58f6696
+ --> app/Containerfile:1:6
+  |
+1 | FROM 127.0.0.1:[PORT]/busybox
+  |      [CARETS]
+",
+    );
 }
 
 #[test]
@@ -159,7 +189,7 @@ error: the command ended with exit code 7
  --> app/Containerfile:2:1
   |
 2 | RUN echo to stdout; echo to stderr >&2; exit 7
-  | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  | [CARETS]
 last output:
   to stdout
   to stderr
@@ -167,9 +197,9 @@ last output:
     );
 }
 
-/// Runs the command as an ordinary user who has no subordinate ids.
+/// An ordinary user who has no subordinate ids.
 #[test]
-fn no_user_namespaces() {
+fn no_subordinate_ids() {
     let Some(setpriv) = need("setpriv") else { return };
     let place = Place::new();
     place.write("app/Containerfile", "FROM busybox\nRUN true\n");
@@ -181,7 +211,46 @@ fn no_user_namespaces() {
     let arguments = user.into_iter().chain([program.into_os_string()]).chain(build);
     place
         .finish(&place.command_through(setpriv, arguments).output().unwrap())
-        .failed(125, "");
+        .failed(
+            125,
+            "\
+error: cannot run anything in this environment: /etc/subuid has no range for 61001
+ --> app/Containerfile:2:1
+  |
+2 | RUN true
+  | [CARETS]
+hint: as root, add a range: echo 61001:100000:65536 >> /etc/subuid
+",
+        );
+}
+
+/// A user who has subordinate ids, where no user namespaces can be made.
+#[test]
+fn no_user_namespaces() {
+    let Some(unshare) = need("unshare") else { return };
+    let place = Place::new();
+    place.write("app/Containerfile", "FROM busybox\nRUN true\n");
+    place.write("ids", "root:100000:65536\n");
+    let script = "mount --bind ids /etc/subuid && mount --bind ids /etc/subgid &&
+        echo 0 > /proc/sys/user/max_user_namespaces &&
+        exec setpriv --bounding-set=-all --inh-caps=-all \"$0\" build -q --build-context busybox=oci-layout://\"$1\" app";
+    let arguments = ["--map-root-user", "--mount", "sh", "-c", script, PROGRAM, BUSYBOX];
+    place
+        .finish(&place.command_through(unshare, arguments).output().unwrap())
+        .failed(
+            125,
+            "\
+error: cannot run anything in this environment: user namespaces are not available \
+(sysctl user.max_user_namespaces is 0)
+  caused by: No space left on device (os error 28)
+ --> app/Containerfile:2:1
+  |
+2 | RUN true
+  | [CARETS]
+hint: run as root, or allow user namespaces: sysctl user.max_user_namespaces (must not be 0), \
+kernel.unprivileged_userns_clone=1 (Debian), kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)
+",
+        );
 }
 
 #[test]
