@@ -2,7 +2,7 @@
 
 use std::{
     cell::{RefCell, RefMut},
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry::Vacant},
     fs::File,
     io::{self, Cursor, Read},
     path::Path,
@@ -88,9 +88,9 @@ impl Contents for Sources<'_> {
         };
         let busy = |_| Error::Read(io::Error::from(io::ErrorKind::ResourceBusy));
         let mut layers = self.layers.try_borrow_mut().map_err(busy)?;
-        if !layers.contains_key(&diff_id) {
+        if let Vacant(place) = layers.entry(diff_id) {
             let needed = self.needed.get(&diff_id).ok_or(Error::NoSuchLayer(diff_id))?;
-            layers.insert(diff_id, Picker::new((self.open)(&diff_id)?, needed.clone()));
+            place.insert(Picker::new((self.open)(&diff_id)?, needed.clone()));
         }
         let picker = RefMut::filter_map(layers, |layers| layers.get_mut(&diff_id));
         let mut picker = picker.map_err(|_| Error::NoSuchLayer(diff_id))?;

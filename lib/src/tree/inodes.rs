@@ -1,13 +1,14 @@
 //! The inode tree: look up, insert, link, remove.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     ffi::OsStr,
     path::{Component, Path},
     sync::Arc,
 };
 
 use super::{Error, Kind, Metadata, Node};
+use crate::Digest;
 
 /// A filesystem in memory. Cloning takes no time: clones share what none of them has changed since.
 ///
@@ -175,6 +176,13 @@ impl Tree {
         Ok(())
     }
 
+    /// Notes the digests of files, at all their names.
+    pub(super) fn set_digests(&mut self, digests: &HashMap<InodeId, Digest>) {
+        if !digests.is_empty() {
+            set_digests(&mut self.root.entries, digests, &mut HashMap::new());
+        }
+    }
+
     pub(super) fn entry(&self, path: &Path) -> Option<&Entry> {
         let mut entry = &self.root;
         for component in path.components() {
@@ -200,6 +208,28 @@ impl Tree {
             entry = next;
         }
         entry
+    }
+}
+
+fn set_digests(
+    entries: &mut Arc<Entries>,
+    digests: &HashMap<InodeId, Digest>,
+    done: &mut HashMap<InodeId, Arc<Node>>,
+) {
+    for entry in Arc::make_mut(entries).values_mut() {
+        let id = entry.id();
+        if let Some(digest) = digests.get(&id) {
+            let node = done.entry(id).or_insert_with(|| {
+                let mut node = (*entry.node).clone();
+                if let Kind::File(content) = &mut node.kind {
+                    content.digest = Some(*digest);
+                }
+                Arc::new(node)
+            });
+            entry.node = Arc::clone(node);
+        } else if !entry.entries.is_empty() {
+            set_digests(&mut entry.entries, digests, done);
+        }
     }
 }
 

@@ -60,7 +60,12 @@ impl Directories {
 
     /// The path on this machine, for errors.
     pub(super) fn path(&self, path: &Path) -> PathBuf {
-        self.place.join(path)
+        // Joining nothing would add a slash.
+        if path.as_os_str().is_empty() {
+            self.place.clone()
+        } else {
+            self.place.join(path)
+        }
     }
 
     /// The directory at a clean path; `None` if it is missing and to be left so.

@@ -1,18 +1,42 @@
 //! A directory of this machine as a Tree, with remembered digests.
+//!
+//! - `walk`: names and stats, on all cores
+//! - `cache`: digests by what `stat` says, from one build to the next
+//! - `hash`: digests of what the cache does not know, on all cores
+
+mod cache;
+mod hash;
+#[cfg(test)]
+mod tests;
+mod walk;
 
 use std::{
     io,
     path::{Path, PathBuf},
+    thread,
 };
 
+pub use self::cache::StatCache;
 use super::Tree;
 
 /// What a scan leaves out. Paths are relative to the directory that is scanned.
 pub trait Filter: Sync {
     /// Whether the path is left out.
     fn skips(&self, path: &Path) -> bool;
-    /// Whether something below a directory that is left out may be taken in nevertheless.
+    /// Whether something below a directory that is left out may be taken in nevertheless. The directory is then there if
+    /// anything in it is.
     fn may_descend(&self, directory: &Path) -> bool;
+}
+
+/// Leaves nothing out.
+impl Filter for () {
+    fn skips(&self, _: &Path) -> bool {
+        false
+    }
+
+    fn may_descend(&self, _: &Path) -> bool {
+        true
+    }
 }
 
 /// Why a directory could not be scanned.
@@ -27,27 +51,17 @@ pub enum ScanError {
         /// Why not.
         source: io::Error,
     },
-    /// A file changed while its digest was computed.
+    /// A file is not what it was when the directory was scanned, or changed while it was read.
     #[error("{0:?} changed while it was read")]
     Changed(PathBuf),
 }
 
-/// Digests of files by their inode, size and times, for the next time.
-#[derive(Clone, Debug, Default)]
-pub struct StatCache {}
-
-impl StatCache {
-    /// Reads what [`StatCache::save`] wrote; empty if there is no such file, or it is damaged.
-    pub fn load(_file: &Path) -> Self {
-        Self {}
-    }
-
-    /// Writes the file anew, if there is news.
-    ///
-    /// # Errors
-    /// When the file cannot be written. The old one is then as it was.
-    pub fn save(&self, _file: &Path) -> io::Result<()> {
-        Ok(())
+impl ScanError {
+    fn io<E: Into<io::Error>>(path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
+        move |source| Self::Io {
+            path: path.into(),
+            source: source.into(),
+        }
     }
 }
 
@@ -63,14 +77,14 @@ impl Context {
     ///
     /// # Errors
     /// When a directory cannot be read.
-    pub fn scan(_root: &Path, _filter: &dyn Filter, cache: StatCache) -> Result<Self, ScanError> {
-        Ok(Self {
-            tree: Tree::new(),
-            cache,
-        })
+    pub fn scan(root: &Path, filter: &dyn Filter, mut cache: StatCache) -> Result<Self, ScanError> {
+        let (tree, used) = walk::walk(root, filter, &cache, threads())?;
+        cache.used(used);
+        Ok(Self { tree, cache })
     }
 
-    /// What was found. Owners, modes and times are those on disk; extended attributes are left out.
+    /// What was found, with the root's own metadata. Owners, modes and times are those on disk, hard links are kept,
+    /// extended attributes are left out, and so are sockets.
     pub fn tree(&self) -> &Tree {
         &self.tree
     }
@@ -79,12 +93,30 @@ impl Context {
     ///
     /// # Errors
     /// When a file cannot be read, or changes meanwhile.
-    pub fn digest(&mut self, _paths: &[PathBuf]) -> Result<(), ScanError> {
+    pub fn digest(&mut self, paths: &[PathBuf]) -> Result<(), ScanError> {
+        let hashed = hash::hash(&self.tree, paths, threads())?;
+        let digests = hashed
+            .iter()
+            .map(|hashed| (hashed.inode, hashed.digest))
+            .collect();
+        self.tree.set_digests(&digests);
+        self.cache
+            .learn(hashed.into_iter().filter_map(|hashed| hashed.record));
         Ok(())
     }
 
-    /// What to save for the next scan.
-    pub fn cache(&self) -> &StatCache {
-        &self.cache
+    /// Saves what the next scan wants to know, if it is not what was known before.
+    ///
+    /// # Errors
+    /// When the file cannot be written. The old one is then as it was.
+    pub fn save_cache(&self, file: &Path) -> io::Result<()> {
+        self.cache.save(file)
     }
+}
+
+/// More threads wait for the disk, or for one another.
+const MAX_THREADS: usize = 8;
+
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS))
 }
