@@ -335,7 +335,7 @@ impl Sources {
         for (directory, context) in self.scanned.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let context = context.lock().unwrap_or_else(PoisonError::into_inner);
             let file = self.cache_file(directory);
-            context.cache().save(&file).map_err(Problem::io("write", &file))?;
+            context.save_cache(&file).map_err(Problem::io("write", &file))?;
         }
         Ok(())
     }
