@@ -22,7 +22,11 @@ mod shell;
 mod table;
 mod workloads;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -65,30 +69,30 @@ fn main() -> Result<()> {
     );
 
     let registry = Registry::start(&dir)?;
-    bases::push_all(&dir, &rbuild, &registry)?;
     let mut builders = builders::found(&dir, &rbuild, &registry)?;
     builders.retain(|builder| options.builders.is_empty() || options.builders.contains(&builder.name));
     ensure!(!builders.is_empty(), "no builder is left to time");
 
+    let mut workloads = workloads::all(&registry);
+    workloads.retain(|workload| {
+        options.only.is_empty() || options.only.iter().any(|text| workload.name.contains(text))
+    });
+    let bases: BTreeSet<&str> = workloads.iter().map(|workload| workload.base).collect();
+    for base in bases {
+        bases::provide(base, &dir, &rbuild, &registry)?;
+    }
     let mut table = Table::new(&builders);
-    for workload in workloads::all(&registry) {
-        if options.only.is_empty() || options.only.iter().any(|text| workload.name.contains(text)) {
-            let context = workload.write(&dir)?;
-            let times = compare(&workload, &context, &builders, options.runs)?;
-            table.add(workload.name, times);
-        }
+    for workload in workloads {
+        let context = workload.write(&dir)?;
+        let times = compare(&workload, &context, &builders, options.runs)?;
+        table.add(workload.name, times);
     }
     println!("{table}");
     Ok(())
 }
 
 /// All builders in turn, so many times.
-fn compare(
-    workload: &Workload,
-    context: &std::path::Path,
-    builders: &[Builder],
-    runs: usize,
-) -> Result<Vec<Times>> {
+fn compare(workload: &Workload, context: &Path, builders: &[Builder], runs: usize) -> Result<Vec<Times>> {
     let mut times = vec![Times::default(); builders.len()];
     for run in 1..=runs {
         for (builder, times) in builders.iter().zip(&mut times) {

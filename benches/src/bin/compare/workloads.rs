@@ -18,6 +18,8 @@ use crate::{
 pub struct Workload {
     /// What it does, for the table.
     pub name: &'static str,
+    /// The base image that it needs.
+    pub base: &'static str,
     containerfile: String,
     files: Files,
 }
@@ -34,8 +36,9 @@ enum Files {
 /// All of them.
 pub fn all(registry: &Registry) -> Vec<Workload> {
     let [small, large, files] = [SMALL, LARGE, FILES].map(|base| registry.name(base));
-    let workload = |name, containerfile, files| Workload {
+    let workload = |name, base, containerfile, files| Workload {
         name,
+        base,
         containerfile,
         files,
     };
@@ -50,32 +53,43 @@ pub fn all(registry: &Registry) -> Vec<Workload> {
     vec![
         workload(
             "one RUN, one COPY",
+            SMALL,
             format!("FROM {small}\nRUN echo hi > /hi\nCOPY file /file\n"),
             Files::One(5_000),
         ),
-        workload("40 small RUNs", format!("FROM {small}\n{forty}"), Files::Nothing),
+        workload(
+            "40 small RUNs",
+            SMALL,
+            format!("FROM {small}\n{forty}"),
+            Files::Nothing,
+        ),
         workload(
             "COPY of 20,000 files",
+            SMALL,
             format!("FROM {small}\nCOPY files /files\n"),
             Files::Small(20_000),
         ),
         workload(
             "RUN touching 3 files of 1 GB",
+            LARGE,
             format!("FROM {large}\nRUN touch /etc/hostname /etc/passwd /usr/bin/env\n"),
             Files::Nothing,
         ),
         workload(
             "RUN of 520 MB, COPY of 200 MB",
+            SMALL,
             format!("FROM {small}\n{write}\nCOPY file /file\n"),
             Files::One(200_000_000),
         ),
         workload(
             "4 stages that sleep 3 s",
+            SMALL,
             format!("{sleepers}FROM {small}\n{gathered}"),
             Files::Nothing,
         ),
         workload(
             "cp -a of 12,000 files",
+            FILES,
             format!("FROM {files}\nRUN cp -a /data /copy\n"),
             Files::Nothing,
         ),
