@@ -34,15 +34,15 @@ fn plain_progress_says_what_was_cached_and_why_not() {
     place.write("app/file", "two");
     let changed = place.run(&arguments).succeeded().stderr;
     assert!(
-        first.contains("#2 [stage-0 2/4] COPY file /\n#2 not cached: "),
+        first.contains("#2 [stage-0 2/3] COPY file /\n#2 not cached: "),
         "{first}"
     );
     assert!(
-        again.contains("#2 [stage-0 2/4] COPY file /\n#2 cached\n"),
+        again.contains("#2 [stage-0 2/3] COPY file /\n#2 cached\n"),
         "{again}"
     );
     assert!(
-        changed.contains("#2 [stage-0 2/4] COPY file /\n#2 not cached: file changed\n"),
+        changed.contains("#2 [stage-0 2/3] COPY file /\n#2 not cached: file changed\n"),
         "{changed}"
     );
 }

@@ -265,7 +265,19 @@ fn a_disk_that_fills_up() {
         unshare,
         ["--map-root-user", "--mount", "sh", "-c", script, PROGRAM],
     );
-    place.finish(&command.output().unwrap()).failed(125, "");
+    place.finish(&command.output().unwrap()).failed(
+        125,
+        "\
+error: cannot write the layer
+  caused by: cannot write to [DIR]/store/blobs/sha256
+  caused by: No space left on device (os error 28)
+ --> app/Containerfile:2:1
+  |
+2 | COPY big /
+  | [CARETS]
+hint: `rbuild prune` frees space; --root DIR or RBUILD_ROOT puts the store elsewhere
+",
+    );
 }
 
 /// Bytes that do not get smaller.

@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     error::{BuildError, Problem},
+    input::TarContext,
     solver::Shared,
     stage::Made,
 };
@@ -248,7 +249,10 @@ impl Layers {
                     known.blobs.get(&diff_id).cloned(),
                 )
             };
-            if let Some(path) = tar {
+            let context = shared.sources.tar().filter(|tar| tar.index.diff_id == diff_id);
+            if let Some(context) = context {
+                tars.insert(diff_id, Tar::Context(context.clone()));
+            } else if let Some(path) = tar {
                 tars.insert(diff_id, Tar::Plain(path));
             } else if let Some(blob) = blob {
                 self.fetch(shared, &blob).await?;
@@ -291,6 +295,7 @@ impl Layers {
 /// Where the plain tar of a layer can be read.
 enum Tar {
     Plain(Arc<Spooled>),
+    Context(Arc<TarContext>),
     Blob(Descriptor),
 }
 
@@ -321,6 +326,7 @@ fn open_tar<'a>(
     let failed = layer::Error::Read;
     match tar {
         Some(Tar::Plain(tar)) => Ok(Box::new(File::open(&tar.path).map_err(failed)?)),
+        Some(Tar::Context(tar)) => Ok(Box::new(File::open(&tar.path).map_err(failed)?)),
         Some(Tar::Blob(blob)) => {
             let blob = Blobs::open(store, blob).map_err(|error| failed(io::Error::other(error)))?;
             layer::decompress(blob)

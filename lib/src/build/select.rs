@@ -8,6 +8,7 @@ use crate::{
     containerfile::{
         ignore::Ignore,
         pattern::{Pattern, has_wildcards},
+        suggest::nearest,
     },
     plan::key::prefixed,
     tree::{Kind, Node, Tree},
@@ -132,21 +133,14 @@ fn matching(tree: &Tree, start: &Path, wild: &Path) -> Result<Vec<PathBuf>, Buil
 }
 
 fn missing(tree: &Tree, path: &Path, place: &str) -> BuildError {
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_lowercase();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let parent = path.parent().unwrap_or(Path::new(""));
-    let alike = |other: &str| {
-        let other = other.to_lowercase();
-        other == name || (name.len() > 2 && (other.starts_with(&name) || name.starts_with(&other)))
-    };
-    let similar = tree
+    let there: Vec<String> = tree
         .children(parent)
-        .map(|(name, _)| name.to_string_lossy())
-        .find(|name| alike(name));
-    let similar = similar.map(|name| parent.join(&*name).display().to_string());
+        .map(|(name, _)| name.to_string_lossy().into_owned())
+        .collect();
+    let similar = nearest(&name, there.iter().map(String::as_str));
+    let similar = similar.map(|name| parent.join(name).display().to_string());
     Problem::NoSuchSource {
         source_name: path.display().to_string(),
         place: place.to_owned(),

@@ -28,7 +28,7 @@ pub mod mount;
 mod parse;
 pub mod pattern;
 mod render;
-mod suggest;
+pub(crate) mod suggest;
 pub mod values;
 mod words;
 

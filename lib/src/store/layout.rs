@@ -243,7 +243,11 @@ impl Incoming {
     /// # Errors
     /// If the disk is full, or worse.
     pub fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.write_all(bytes).at("write to", &self.blobs)?;
+        // Through the file itself, whose errors do not name a path that nobody will find.
+        self.file
+            .as_file_mut()
+            .write_all(bytes)
+            .at("write to", &self.blobs)?;
         self.written += bytes.len() as u64;
         Ok(())
     }
@@ -271,6 +275,7 @@ impl Write for Incoming {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self
             .file
+            .as_file_mut()
             .write(bytes)
             .map_err(|error| disk::name(error, "write to", &self.blobs))?;
         self.written += written as u64;
