@@ -79,7 +79,7 @@ pub(super) fn unpack(
         return Ok(false);
     }
     let index = spool(shared, content, &pick.real)?;
-    placer.unpack(&index.changes, &job.destination)?;
+    placer.unpack(&index.changes, &job.destination, job.chown.is_some())?;
     Ok(true)
 }
 

@@ -158,15 +158,8 @@ async fn referenced(
 async fn pull(shared: &Shared, reference: &Reference, platform: &Platform) -> Result<Image, BuildError> {
     let manifest = shared.registry.resolve(reference, platform).await?.manifest;
     let config = crate::image::Manifest::parse(&manifest.bytes)?.config;
-    if config.size > crate::image::SMALL {
-        return Err(Problem::Value(format!("its config claims to have {} bytes", config.size)).into());
-    }
-    let mut bytes = Vec::new();
-    shared
-        .registry
-        .pull_blob(reference, &config, &mut bytes, &crate::event::ignore())
-        .await?;
-    Ok(Image::parse(manifest.descriptor, manifest.bytes.to_vec(), bytes)?)
+    let config = shared.registry.blob_bytes(reference, &config).await?;
+    Ok(Image::parse(manifest.descriptor, manifest.bytes.to_vec(), config.to_vec())?)
 }
 
 /// An image that was built or copied here under this name.

@@ -30,7 +30,7 @@ use crate::{
 pub(super) struct Job {
     pub sources: Vec<From>,
     pub destination: Destination,
-    chown: Option<String>,
+    pub chown: Option<String>,
     pub chmod: Option<Chmod>,
     pub exclude: Ignore,
     pub link: bool,

@@ -303,8 +303,14 @@ impl<'t> Placer<'t> {
     }
 
     /// Unpacks an archive into a directory, by tar's rules: what is there gives way, but for a directory in the place
-    /// of a directory; `owner` overrides, modes are the archive's; the archive's own root is passed over.
-    pub fn unpack(&mut self, changes: &[Change], destination: &Destination) -> Result<(), BuildError> {
+    /// of a directory; modes are the archive's, and so are owners unless `chown` says that they are the placer's; the
+    /// archive's own root is passed over.
+    pub fn unpack(
+        &mut self,
+        changes: &[Change],
+        destination: &Destination,
+        chown: bool,
+    ) -> Result<(), BuildError> {
         let root = self.resolve(&destination.path, true)?;
         let chmod = self.chmod.take();
         let made = self.directories(&root);
@@ -321,7 +327,7 @@ impl<'t> Placer<'t> {
             match &change.what {
                 What::Node(node) => {
                     let mut node = node.clone();
-                    if let Some((uid, gid)) = self.owner {
+                    if let Some((uid, gid)) = self.owner.filter(|_| chown) {
                         (node.metadata.uid, node.metadata.gid) = (uid, gid);
                     }
                     self.replace(&to, &node)?;

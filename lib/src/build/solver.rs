@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -27,7 +28,7 @@ use crate::{
     image::Platform,
     plan::graph::Graph,
     registry::Registry,
-    store::Store,
+    store::{Hold, Store},
 };
 
 /// What all stages of one build share.
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     stages: Vec<OnceCell<Result<Arc<Stage>, BuildError>>>,
     engine: OnceCell<Engine>,
     next_step: AtomicUsize,
+    /// Nothing is deleted from the store meanwhile.
+    _hold: Hold,
     /// Every thread that works for this build holds one: the build is over once all are gone.
     busy: Mutex<Option<mpsc::Sender<()>>>,
 }
@@ -119,9 +122,13 @@ async fn prepare(
     registry: &Registry,
     busy: mpsc::Sender<()>,
 ) -> Result<Shared, BuildError> {
-    let (input, sources) = {
+    let (hold, input, sources) = {
         let (options, store) = (options.clone(), store.clone());
-        let read = move || Input::read(&options, &store);
+        let read = move || -> Result<_, BuildError> {
+            let hold = store.hold()?;
+            let (input, sources) = Input::read(&options, &store)?;
+            Ok((hold, input, sources))
+        };
         tokio::task::spawn_blocking(read).await.map_err(thread_died)??
     };
     let epoch = epoch(&options)?;
@@ -143,6 +150,7 @@ async fn prepare(
         stages,
         engine: OnceCell::new(),
         next_step: AtomicUsize::new(0),
+        _hold: hold,
         busy: Mutex::new(Some(busy)),
     })
 }
@@ -306,8 +314,16 @@ impl Shared {
         self.engine
             .get_or_try_init(|| async {
                 let scratch = self.store.root().to_owned();
-                self.blocking(move || Ok(Engine::probe(&ProbeConfig { scratch })?))
-                    .await
+                let store = self.store.clone();
+                self.blocking(move || {
+                    let engine = Engine::probe(&ProbeConfig { scratch })?;
+                    // What killed builds left behind may belong to ids that only the engine can reach. It does no
+                    // harm if it cannot be removed now.
+                    let remove = |path: &Path| engine.remove_tree(path).map_err(std::io::Error::other);
+                    let _ = store.sweep(&remove);
+                    Ok(engine)
+                })
+                .await
             })
             .await
     }

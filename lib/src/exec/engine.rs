@@ -116,7 +116,10 @@ impl Engine {
             });
         }
         // The child must not keep a copy of the end that is written to, or it would wait for itself.
-        let only = [reader.as_fd()];
+        let mut only = vec![reader.as_fd()];
+        if let Ids::Mapped(namespace) = &self.0.ids {
+            only.push(namespace.as_fd());
+        }
         let task = self.spawn_keeping(&launching, Keep::Only(&only), || work(&mut &reader))?;
         drop(reader);
         drop(launching);

@@ -137,14 +137,21 @@ impl Store {
 /// The lock of a directory that nobody uses; nothing if somebody does, or it is gone.
 fn lock_stale(dir: &Path) -> Result<Option<Option<File>>, Error> {
     let path = dir.join(LOCK);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Just made, or left by one that died right then. If it is empty its maker will notice and make another.
-            return Ok(fs::remove_dir(dir)
-                .is_err_and(|e| e.kind() == io::ErrorKind::DirectoryNotEmpty)
-                .then_some(None));
+    let mut file = File::open(&path);
+    if is_missing(&file) {
+        // Just made, or left by one that died right then. If it is empty its maker will notice and make another.
+        match fs::remove_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            _ => return Ok(None),
         }
+        // Its maker has made the lock meanwhile; or somebody died while sweeping it, and the lock was gone first.
+        file = File::open(&path);
+        if is_missing(&file) {
+            return Ok(dir.exists().then_some(None));
+        }
+    }
+    let file = match file {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(Some(None)),
         Err(error) => return Err(error).at("open", &path),
     };
@@ -153,4 +160,8 @@ fn lock_stale(dir: &Path) -> Result<Option<Option<File>>, Error> {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error).at("lock", &path),
     }
+}
+
+fn is_missing(file: &io::Result<File>) -> bool {
+    file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
