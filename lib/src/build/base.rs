@@ -159,7 +159,11 @@ async fn pull(shared: &Shared, reference: &Reference, platform: &Platform) -> Re
     let manifest = shared.registry.resolve(reference, platform).await?.manifest;
     let config = crate::image::Manifest::parse(&manifest.bytes)?.config;
     let config = shared.registry.blob_bytes(reference, &config).await?;
-    Ok(Image::parse(manifest.descriptor, manifest.bytes.to_vec(), config.to_vec())?)
+    Ok(Image::parse(
+        manifest.descriptor,
+        manifest.bytes.to_vec(),
+        config.to_vec(),
+    )?)
 }
 
 /// An image that was built or copied here under this name.

@@ -256,7 +256,7 @@ impl Layers {
                 tars.insert(diff_id, Tar::Plain(path));
             } else if let Some(blob) = blob {
                 self.fetch(shared, &blob).await?;
-                tars.insert(diff_id, Tar::Blob(blob));
+                tars.insert(diff_id, Tar::Blob(Box::new(blob)));
             }
         }
         let store = self.store.clone();
@@ -296,7 +296,7 @@ impl Layers {
 enum Tar {
     Plain(Arc<Spooled>),
     Context(Arc<TarContext>),
-    Blob(Descriptor),
+    Blob(Box<Descriptor>),
 }
 
 fn needed(changes: &[Change]) -> Vec<Digest> {

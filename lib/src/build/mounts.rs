@@ -105,7 +105,8 @@ async fn source(
         let files = shared.clone();
         let tree = shared
             .blocking(move || {
-                copy::digested(&files.sources.context()?, &[path.clone()]).map(|tree| (tree, path))
+                copy::digested(&files.sources.context()?, std::slice::from_ref(&path))
+                    .map(|tree| (tree, path))
             })
             .await?;
         return files_of(&tree.0, &tree.1, &shared.sources.describe());
@@ -119,7 +120,8 @@ async fn source(
         let describe = format!("the named context {from}");
         let tree = shared
             .blocking(move || {
-                copy::digested(&files.sources.named(&directory)?, &[path.clone()]).map(|tree| (tree, path))
+                copy::digested(&files.sources.named(&directory)?, std::slice::from_ref(&path))
+                    .map(|tree| (tree, path))
             })
             .await?;
         return files_of(&tree.0, &tree.1, &describe);

@@ -144,7 +144,7 @@ impl<'t> Placer<'t> {
             return Ok(path.join(pick.named.file_name().unwrap_or_default()));
         }
         if let Some(parent) = path.parent() {
-            self.directories(&parent.to_owned())?;
+            self.directories(parent)?;
         }
         Ok(path)
     }

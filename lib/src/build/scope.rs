@@ -1,7 +1,5 @@
 //! The variables of a stage: `ENV` and `ARG` in one scope, the last writer wins.
 
-use crate::containerfile::Word;
-
 /// What instructions of a stage see when they expand `$name`, and what its RUNs find in their environment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
@@ -57,16 +55,6 @@ impl Scope {
         }
         shown.into_iter().map(|(_, line)| line).collect()
     }
-
-    /// Whether an `ARG` of this name was declared.
-    pub fn is_declared(&self, name: &str) -> bool {
-        self.args.iter().any(|(known, _)| known == name)
-    }
-}
-
-/// A word's text, for messages and history.
-pub(super) fn texts(words: &[Word]) -> Vec<&str> {
-    words.iter().map(|word| word.text.as_str()).collect()
 }
 
 #[cfg(test)]
@@ -83,7 +71,6 @@ mod tests {
         scope.declare("Y", None);
         assert_eq!(scope.environment(), ["X=again"]);
         assert_eq!(scope.declared(), ["X=again", "Y="]);
-        assert!(scope.is_declared("Y") && !scope.is_declared("Z"));
         assert_eq!(scope.get("Y"), None);
     }
 }

@@ -411,11 +411,6 @@ impl Step {
             layer,
         });
     }
-
-    /// Ends a step that made no layer.
-    pub fn finish_without_layer(&mut self) {
-        self.finish(None);
-    }
 }
 
 impl Drop for Step {

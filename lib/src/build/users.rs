@@ -136,7 +136,7 @@ impl Users {
 
     fn supplementary(&self, entry: Option<&Passwd>) -> Vec<u32> {
         let Some(entry) = entry else { return Vec::new() };
-        let member = |group: &&Group| group.members.iter().any(|name| *name == entry.name);
+        let member = |group: &&Group| group.members.contains(&entry.name);
         self.groups.iter().filter(member).map(|group| group.gid).collect()
     }
 }

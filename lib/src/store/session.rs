@@ -163,5 +163,6 @@ fn lock_stale(dir: &Path) -> Result<Option<Option<File>>, Error> {
 }
 
 fn is_missing(file: &io::Result<File>) -> bool {
-    file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    file.as_ref()
+        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
