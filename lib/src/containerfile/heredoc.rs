@@ -89,11 +89,16 @@ fn strip_tabs(text: &str) -> String {
         .collect()
 }
 
-/// Reads the documents that a line announces, in order. Markers inside quotes announce nothing, and neither does a line
-/// with a quote left open: the shell will complain about that one.
-pub(super) fn read(line: &Logical<'_>, lines: &mut Lines<'_>) -> Result<Vec<Heredoc>, Diagnostic> {
+/// Reads the documents that part of a line announces, in order. Markers inside quotes announce nothing, and neither does
+/// a part with a quote left open: the shell will complain about that one.
+pub(super) fn read(
+    line: &Logical<'_>,
+    range: &Span,
+    lines: &mut Lines<'_>,
+) -> Result<Vec<Heredoc>, Diagnostic> {
     let mut heredocs = Vec::new();
-    for word in expand::scan_words(&line.text).unwrap_or_default() {
+    for word in expand::scan_words(line.slice(range)).unwrap_or_default() {
+        let word = range.start + word.start..range.start + word.end;
         let text = line.slice(&word);
         let span = line.span(&word);
         let marker = Marker::parse(text)
@@ -113,7 +118,7 @@ mod tests {
         let mut lines = Lines::new(source);
         let first = lines.next().expect("a line");
         let logical = Logical::read(first, &mut lines, '\\');
-        read(&logical, &mut lines)
+        read(&logical, &logical.range(), &mut lines)
     }
 
     #[test]

@@ -89,15 +89,23 @@ impl Head {
         }
     }
 
-    /// Whether the instruction may announce heredocs: `RUN`, `COPY` and `ADD`, unless in JSON form, and `ONBUILD` of those.
-    pub fn takes_heredocs(&self, line: &Logical<'_>) -> bool {
+    /// The arguments in which heredocs may be announced: those of `RUN`, `COPY` and `ADD`, unless in JSON form, and of
+    /// `ONBUILD` with one of these.
+    pub fn heredoc_range(&self, line: &Logical<'_>) -> Option<Span> {
         match self.name.as_str() {
-            "RUN" | "COPY" | "ADD" => words::parse_json(&line.text, &self.arguments) == Json::No,
+            "RUN" | "COPY" | "ADD" => {
+                let plain = words::parse_json(&line.text, &self.arguments) == Json::No;
+                plain.then(|| self.arguments.clone())
+            }
             "ONBUILD" => {
                 let trigger = Head::split(line, &self.arguments);
-                trigger.name != "ONBUILD" && trigger.takes_heredocs(line)
+                if trigger.name == "ONBUILD" {
+                    None
+                } else {
+                    trigger.heredoc_range(line)
+                }
             }
-            _ => false,
+            _ => None,
         }
     }
 }
@@ -398,6 +406,10 @@ impl Parser<'_, '_> {
             .iter()
             .map(|word| source(word, json, &mut heredocs))
             .collect::<Result<_, _>>()?;
+        if let Some(heredoc) = heredocs.next() {
+            let message = format!("the heredoc {} is no source: a blank in its name", heredoc.name);
+            return Err(Diagnostic::error("InvalidHeredoc", message, heredoc.span));
+        }
         Ok(Copy {
             sources,
             destination: destination.clone(),

@@ -10,6 +10,7 @@
 //! - [`ignore`], [`pattern`]: which paths are meant; `glob` does the matching for both
 //! - [`mount`]: the options of `RUN --mount`; `csv` splits them
 //! - [`values`]: the small languages inside of arguments
+//! - `print`: and back to text
 //! - [`lint`]: what builds but is likely not meant
 //! - `diagnostic`, `render`, `suggest`: what is wrong, shown to people
 
@@ -27,6 +28,7 @@ pub mod lint;
 pub mod mount;
 mod parse;
 pub mod pattern;
+mod print;
 mod render;
 pub(crate) mod suggest;
 pub mod values;

@@ -191,10 +191,12 @@ impl<'s> Reader<'s> {
 
     fn heredocs(&mut self, logical: &Logical<'s>) -> Result<Vec<super::Heredoc>, Diagnostic> {
         let announced = memchr::memmem::find(logical.text.as_bytes(), b"<<").is_some();
-        match announced && Head::split(logical, &logical.range()).takes_heredocs(logical) {
-            true => heredoc::read(logical, &mut self.lines),
-            false => Ok(Vec::new()),
-        }
+        let range = announced
+            .then(|| Head::split(logical, &logical.range()).heredoc_range(logical))
+            .flatten();
+        range.map_or(Ok(Vec::new()), |range| {
+            heredoc::read(logical, &range, &mut self.lines)
+        })
     }
 }
 
