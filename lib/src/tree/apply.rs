@@ -235,4 +235,15 @@ mod tests {
         assert_eq!(tree, lower());
         assert_ne!(copy, tree);
     }
+
+    #[test]
+    fn deep_trees_are_compared_and_dropped() {
+        let deep = vec!["d"; 1000].join("/");
+        let mut tree = lower();
+        tree.apply(&[change(&deep, file(""))]).unwrap();
+        let mut again = lower();
+        again.apply(&crate::tree::diff(&again, &tree)).unwrap();
+        assert_eq!(again, tree);
+        assert_eq!(tree.resolve(&deep, true).unwrap().path, Path::new(&deep));
+    }
 }

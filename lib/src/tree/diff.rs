@@ -2,10 +2,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    iter::Peekable,
     path::{Path, PathBuf},
 };
 
-use super::{Change, InodeId, Kind, Tree, What, inodes::Entry};
+use super::{Change, InodeId, Kind, Tree, Walk, What, inodes::Entry};
 
 /// What turns `old` into `new`: `old` with it applied equals `new`. Sorted by path; hard links name the first of their
 /// names.
@@ -14,69 +15,49 @@ use super::{Change, InodeId, Kind, Tree, What, inodes::Entry};
 /// compared by their [`Content`](super::Content): give them digests first. Nothing is ever opaque in it: what is gone is
 /// said name by name, so that equal trees have equal layers, however they came about.
 pub fn diff(old: &Tree, new: &Tree) -> Vec<Change> {
-    let mut difference = Difference {
-        changes: Vec::new(),
-        written: HashMap::new(),
-        kept: kept(old, new),
-    };
-    if old.root.node != new.root.node {
-        let what = What::Node((*new.root.node).clone());
-        difference.changes.push(Change {
-            path: PathBuf::new(),
-            what,
+    let kept = kept(old, new);
+    let mut written: HashMap<InodeId, PathBuf> = HashMap::new();
+    let mut before = old.walk_at("").peekable();
+    let mut changes = Vec::new();
+    for found in new.walk_at("") {
+        while let Some(gone) = before.next_if(|gone| gone.path < found.path) {
+            pass_over(&mut before, &gone.path);
+            changes.push(Change {
+                path: gone.path,
+                what: What::Whiteout,
+            });
+        }
+        let was = before.next_if(|was| was.path == found.path);
+        let same = if found.node.kind == Kind::Directory {
+            was.is_some_and(|was| was.node == found.node)
+        } else {
+            // What was below goes with it.
+            pass_over(&mut before, &found.path);
+            kept.contains(&found.inode)
+        };
+        if !same {
+            let first = written.get(&found.inode).cloned();
+            let what = first.map_or_else(|| What::Node(found.node.clone()), What::HardLink);
+            written.entry(found.inode).or_insert_with(|| found.path.clone());
+            changes.push(Change {
+                path: found.path,
+                what,
+            });
+        }
+    }
+    while let Some(gone) = before.next() {
+        pass_over(&mut before, &gone.path);
+        changes.push(Change {
+            path: gone.path,
+            what: What::Whiteout,
         });
     }
-    difference.entries(Path::new(""), Some(&old.root), &new.root);
-    difference.changes
+    changes
 }
 
-struct Difference {
-    changes: Vec<Change>,
-    /// Inodes of `new` that a change has made, by the name it has them at.
-    written: HashMap<InodeId, PathBuf>,
-    kept: HashSet<InodeId>,
-}
-
-impl Difference {
-    /// Compares what is in two directories; `old` is `None` where no directory was.
-    fn entries(&mut self, path: &Path, old: Option<&Entry>, new: &Entry) {
-        let before = old.map(|old| &old.entries);
-        let mut gone = before.into_iter().flat_map(|entries| entries.keys()).peekable();
-        for (name, entry) in &*new.entries {
-            while let Some(lost) = gone.next_if(|lost| *lost < name) {
-                self.push(path.join(&**lost), What::Whiteout);
-            }
-            gone.next_if(|same| *same == name);
-            self.entry(
-                path.join(&**name),
-                before.and_then(|entries| entries.get(name)),
-                entry,
-            );
-        }
-        for lost in gone {
-            self.push(path.join(&**lost), What::Whiteout);
-        }
-    }
-
-    fn entry(&mut self, path: PathBuf, old: Option<&Entry>, new: &Entry) {
-        let inode = new.id();
-        if new.is_directory() {
-            let old = old.filter(|old| old.is_directory());
-            if old.is_none_or(|old| old.node != new.node) {
-                self.push(path.clone(), What::Node((*new.node).clone()));
-            }
-            self.entries(&path, old, new);
-        } else if let Some(first) = self.written.get(&inode).cloned() {
-            self.push(path, What::HardLink(first));
-        } else if !self.kept.contains(&inode) {
-            self.written.insert(inode, path.clone());
-            self.push(path, What::Node((*new.node).clone()));
-        }
-    }
-
-    fn push(&mut self, path: PathBuf, what: What) {
-        self.changes.push(Change { path, what });
-    }
+/// Drops what is below a path.
+fn pass_over(walk: &mut Peekable<Walk<'_>>, path: &Path) {
+    while walk.next_if(|below| below.path.starts_with(path)).is_some() {}
 }
 
 /// The inodes of `new` that need no change: all their names were names of one equal inode in `old`, which no other

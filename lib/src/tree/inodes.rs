@@ -22,8 +22,8 @@ pub struct Tree {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) node: Arc<Node>,
-    /// Empty for all but directories.
-    pub(super) entries: Arc<Entries>,
+    /// `None` where there are none: mostly since it is no directory.
+    entries: Option<Arc<Entries>>,
 }
 
 pub(super) type Entries = BTreeMap<Arc<OsStr>, Entry>;
@@ -34,11 +34,21 @@ pub(super) type Entries = BTreeMap<Arc<OsStr>, Entry>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InodeId(usize);
 
+static NO_ENTRIES: Entries = Entries::new();
+
 impl Entry {
     pub(super) fn new(node: Node) -> Self {
         Self {
             node: Arc::new(node),
-            entries: Arc::default(),
+            entries: None,
+        }
+    }
+
+    /// A directory and what is in it.
+    pub(super) fn directory(node: Arc<Node>, entries: Entries) -> Self {
+        Self {
+            node,
+            entries: (!entries.is_empty()).then(|| Arc::new(entries)),
         }
     }
 
@@ -61,8 +71,23 @@ impl Entry {
         InodeId(Arc::as_ptr(&self.node).addr())
     }
 
+    pub(super) fn entries(&self) -> &Entries {
+        self.entries.as_deref().unwrap_or(&NO_ENTRIES)
+    }
+
     fn entries_mut(&mut self) -> &mut Entries {
-        Arc::make_mut(&mut self.entries)
+        Arc::make_mut(self.entries.get_or_insert_default())
+    }
+}
+
+/// Without recursion: trees may be deeper than stacks.
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut pending: Vec<Arc<Entries>> = self.entries.take().into_iter().collect();
+        while let Some(entries) = pending.pop() {
+            let mut unshared = Arc::into_inner(entries).unwrap_or_default();
+            pending.extend(unshared.values_mut().filter_map(|entry| entry.entries.take()));
+        }
     }
 }
 
@@ -92,7 +117,7 @@ impl Tree {
 
     /// The entries of a directory, sorted by name; none if there is no directory at the path.
     pub fn children(&self, path: impl AsRef<Path>) -> impl Iterator<Item = (&OsStr, &Node)> {
-        let entries = self.entry(path.as_ref()).map(|entry| entry.entries.iter());
+        let entries = self.entry(path.as_ref()).map(|entry| entry.entries().iter());
         entries
             .into_iter()
             .flatten()
@@ -101,7 +126,7 @@ impl Tree {
 
     /// Whether nothing is in the root.
     pub fn is_empty(&self) -> bool {
-        self.root.entries.is_empty()
+        self.root.entries().is_empty()
     }
 
     /// Puts an inode at a path. A directory over a directory keeps its entries; anything else replaces what is there,
@@ -163,8 +188,8 @@ impl Tree {
 
     /// Empties a directory, if there is one.
     pub(super) fn clear(&mut self, path: &Path) {
-        if self.entry(path).is_some_and(|entry| !entry.entries.is_empty()) {
-            self.make_directory(path).entries = Arc::default();
+        if self.entry(path).is_some_and(|entry| entry.entries.is_some()) {
+            self.make_directory(path).entries = None;
         }
     }
 
@@ -178,8 +203,22 @@ impl Tree {
 
     /// Notes the digests of files, at all their names.
     pub(super) fn set_digests(&mut self, digests: &HashMap<InodeId, Digest>) {
-        if !digests.is_empty() {
-            set_digests(&mut self.root.entries, digests, &mut HashMap::new());
+        if digests.is_empty() {
+            return;
+        }
+        let mut done: HashMap<InodeId, Arc<Node>> = HashMap::new();
+        let mut directories: Vec<&mut Arc<Entries>> = self.root.entries.iter_mut().collect();
+        while let Some(entries) = directories.pop() {
+            for entry in Arc::make_mut(entries).values_mut() {
+                let id = entry.id();
+                if let Some(digest) = digests.get(&id) {
+                    let node = done
+                        .entry(id)
+                        .or_insert_with(|| Arc::new(with_digest(&entry.node, *digest)));
+                    entry.node = Arc::clone(node);
+                }
+                directories.extend(entry.entries.iter_mut());
+            }
         }
     }
 
@@ -189,7 +228,7 @@ impl Tree {
             let Component::Normal(name) = component else {
                 return None;
             };
-            entry = entry.entries.get(name)?;
+            entry = entry.entries().get(name)?;
         }
         Some(entry)
     }
@@ -211,26 +250,12 @@ impl Tree {
     }
 }
 
-fn set_digests(
-    entries: &mut Arc<Entries>,
-    digests: &HashMap<InodeId, Digest>,
-    done: &mut HashMap<InodeId, Arc<Node>>,
-) {
-    for entry in Arc::make_mut(entries).values_mut() {
-        let id = entry.id();
-        if let Some(digest) = digests.get(&id) {
-            let node = done.entry(id).or_insert_with(|| {
-                let mut node = (*entry.node).clone();
-                if let Kind::File(content) = &mut node.kind {
-                    content.digest = Some(*digest);
-                }
-                Arc::new(node)
-            });
-            entry.node = Arc::clone(node);
-        } else if !entry.entries.is_empty() {
-            set_digests(&mut entry.entries, digests, done);
-        }
+fn with_digest(node: &Node, digest: Digest) -> Node {
+    let mut node = node.clone();
+    if let Kind::File(content) = &mut node.kind {
+        content.digest = Some(digest);
     }
+    node
 }
 
 /// Parent and last name of a clean path; `None` for the root.

@@ -91,7 +91,7 @@ impl<'a> Way<'a> {
             Some(Component::RootDir) => self.names.clear(),
             Some(Component::ParentDir) => _ = self.names.pop(),
             Some(Component::Normal(name)) => {
-                let next = here.and_then(|entry| entry.entries.get(name));
+                let next = here.and_then(|entry| entry.entries().get(name));
                 self.names.push((name.to_owned(), next));
             }
             Some(Component::CurDir | Component::Prefix(_)) | None => {}

@@ -7,10 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    InodeId, Node, Tree,
-    inodes::{Entries, Entry},
-};
+use super::{InodeId, Node, Tree, inodes::Entry};
 
 /// One name in a Tree.
 #[derive(Clone, Debug)]
@@ -37,7 +34,7 @@ impl Tree {
     pub fn walk(&self) -> Walk<'_> {
         Walk {
             first: None,
-            open: vec![self.root.entries.iter()],
+            open: vec![self.root.entries().iter()],
             path: PathBuf::new(),
         }
     }
@@ -57,8 +54,7 @@ impl Tree {
 impl<'a> Walk<'a> {
     fn visit(&mut self, path: PathBuf, entry: &'a Entry) -> Walked<'a> {
         if entry.is_directory() {
-            let entries: &'a Entries = &entry.entries;
-            self.open.push(entries.iter());
+            self.open.push(entry.entries().iter());
             self.path.clone_from(&path);
         }
         Walked {

@@ -60,6 +60,7 @@ pub fn scan_upper(upper: &Path, format: Whiteouts, lower: &Tree) -> Result<Vec<C
         format,
         lower,
         found: Vec::new(),
+        directories: Vec::new(),
     };
     let (root, opaque) = scan.metadata(Path::new(""), &stat(upper)?)?;
     if let Some(old) = lower.get("")
@@ -77,7 +78,12 @@ pub fn scan_upper(upper: &Path, format: Whiteouts, lower: &Tree) -> Result<Vec<C
             }),
         );
     }
-    scan.directory(Path::new(""), opaque)?;
+    scan.directories.push((PathBuf::new(), opaque));
+    // Not by recursion: trees may be deeper than stacks.
+    while let Some((path, opaque)) = scan.directories.pop() {
+        scan.directory(&path, opaque)?;
+    }
+    scan.found.sort_by(|a, b| a.change.path.cmp(&b.change.path));
     Ok(link(scan.found))
 }
 
@@ -110,6 +116,8 @@ struct Scan<'a> {
     format: Whiteouts,
     lower: &'a Tree,
     found: Vec<Found>,
+    /// Still to be read, and whether lower layers do not show in them.
+    directories: Vec<(PathBuf, bool)>,
 }
 
 /// A change, or a name that may turn out to be none.
@@ -183,7 +191,8 @@ impl Scan<'_> {
             if old != Some(&node) {
                 self.push(path.clone(), What::Node(node));
             }
-            return self.directory(&path, (opaque || hides) && old.is_some());
+            self.directories.push((path, opaque || hides));
+            return Ok(());
         }
         let same = old
             .map(|old| self.same(&path, old, &node))

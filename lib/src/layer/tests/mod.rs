@@ -5,6 +5,7 @@ mod disk;
 mod hostile;
 mod round_trips;
 mod sources;
+mod upper;
 
 use std::io::Write;
 

@@ -1,7 +1,7 @@
 //! Names and stats of a directory, on all cores.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     ffi::{CStr, CString, OsStr, OsString},
     mem::MaybeUninit,
     os::{
@@ -42,7 +42,7 @@ pub(super) fn walk(
         more: Condvar::new(),
     };
     scan.lock().waiting.push(Job::Read(PathBuf::new()));
-    let mut found = thread::scope(|scope| {
+    let found = thread::scope(|scope| {
         let threads: Vec<_> = (1..threads).map(|_| scope.spawn(|| scan.work())).collect();
         let mut found = scan.work();
         for thread in threads {
@@ -59,26 +59,17 @@ pub(super) fn walk(
         return Err(error);
     }
     let stat = statat(CWD, root, AtFlags::empty()).map_err(ScanError::io(root))?;
-    let mut assembly = Assembly {
-        found: HashMap::new(),
-        linked: HashMap::new(),
-        used: Vec::new(),
-    };
-    for (path, names) in found.drain(..) {
-        assembly.found.entry(path).or_default().extend(names);
-    }
     let node = Node {
         metadata: metadata(&stat),
         kind: Kind::Directory,
     };
-    let entries = assembly.entries(Path::new(""));
-    let tree = Tree {
-        root: Entry {
-            node: Arc::new(node),
-            entries: Arc::new(entries),
+    let (entries, used) = assemble(found);
+    Ok((
+        Tree {
+            root: Entry::directory(Arc::new(node), entries),
         },
-    };
-    Ok((tree, assembly.used))
+        used,
+    ))
 }
 
 /// What several threads do together.
@@ -281,40 +272,38 @@ fn metadata(stat: &Stat) -> Metadata {
     }
 }
 
-/// Puts together what the threads found.
-struct Assembly {
-    found: HashMap<PathBuf, Vec<Found>>,
-    linked: HashMap<(u64, u64), Arc<Node>>,
-    used: Vec<usize>,
-}
-
-impl Assembly {
-    fn entries(&mut self, path: &Path) -> Entries {
-        let mut names = self.found.remove(path).unwrap_or_default();
+/// Puts together what the threads found, from the innermost directories to the root; and says which records of the
+/// cache are of use.
+fn assemble(listings: Vec<Listing>) -> (Entries, Vec<usize>) {
+    let mut found: BTreeMap<PathBuf, Vec<Found>> = BTreeMap::new();
+    for (path, names) in listings {
+        found.entry(path).or_default().extend(names);
+    }
+    let (mut used, mut linked, mut done) = (Vec::new(), HashMap::new(), HashMap::new());
+    while let Some((path, mut names)) = found.pop_last() {
         names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let entry = |found: Found| {
-            self.used.extend(found.record);
-            let below = if found.node.kind == Kind::Directory {
-                self.entries(&path.join(&*found.name))
+            used.extend(found.record);
+            let is_directory = found.node.kind == Kind::Directory;
+            let below = if is_directory {
+                done.remove(&path.join(&*found.name))
             } else {
-                Entries::new()
+                None
             };
-            if found.left_out && below.is_empty() {
+            if found.left_out && below.is_none() {
                 return None;
             }
             let node = Arc::new(found.node);
             let node = match found.inode {
-                Some(inode) => Arc::clone(self.linked.entry(inode).or_insert(node)),
+                Some(inode) => Arc::clone(linked.entry(inode).or_insert(node)),
                 None => node,
             };
-            Some((
-                found.name,
-                Entry {
-                    node,
-                    entries: Arc::new(below),
-                },
-            ))
+            Some((found.name, Entry::directory(node, below.unwrap_or_default())))
         };
-        names.into_iter().filter_map(entry).collect()
+        let entries: Entries = names.into_iter().filter_map(entry).collect();
+        if !entries.is_empty() {
+            done.insert(path, entries);
+        }
     }
+    (done.remove(Path::new("")).unwrap_or_default(), used)
 }
