@@ -1,14 +1,19 @@
-//! From the text of one instruction to its kind.
+//! From the text of one instruction to its kind. The larger ones have a module each.
+
+mod copy;
+mod healthcheck;
+mod pairs;
+mod run;
 
 use super::{
-    Command, Copy, Diagnostic, Flag, From, Healthcheck, Heredoc, Instruction, InstructionKind, Network, Run,
-    Source, Span, Word,
+    Command, Diagnostic, Flag, From, Heredoc, Instruction, InstructionKind, Run, Span, Word,
     flags::{Flags, Known, Takes, split_flags},
-    heredoc::Marker,
     lines::Logical,
     suggest, values,
     words::{self, Json},
 };
+
+use copy::{ADD_FLAGS, COPY_FLAGS};
 
 /// The names of all instructions.
 pub(super) const NAMES: [&str; 18] = [
@@ -33,39 +38,6 @@ pub(super) const NAMES: [&str; 18] = [
 ];
 
 const FROM_FLAGS: &Known = &[("platform", Takes::Value)];
-
-const RUN_FLAGS: &Known = &[
-    ("mount", Takes::List),
-    ("network", Takes::Value),
-    ("security", Takes::Value),
-];
-
-const COPY_FLAGS: &Known = &[
-    ("from", Takes::Value),
-    ("chown", Takes::Value),
-    ("chmod", Takes::Value),
-    ("link", Takes::Bool),
-    ("parents", Takes::Bool),
-    ("exclude", Takes::List),
-];
-
-const ADD_FLAGS: &Known = &[
-    ("chown", Takes::Value),
-    ("chmod", Takes::Value),
-    ("link", Takes::Bool),
-    ("exclude", Takes::List),
-    ("keep-git-dir", Takes::Bool),
-    ("checksum", Takes::Value),
-    ("unpack", Takes::Bool),
-];
-
-const HEALTHCHECK_FLAGS: &Known = &[
-    ("interval", Takes::Value),
-    ("timeout", Takes::Value),
-    ("start-period", Takes::Value),
-    ("start-interval", Takes::Value),
-    ("retries", Takes::Value),
-];
 
 /// An instruction cut into its name, flags and arguments.
 pub(super) struct Head {
@@ -265,64 +237,6 @@ impl Parser<'_, '_> {
         }
     }
 
-    /// `KEY=value …`, or the old form `KEY rest of the line`.
-    fn pairs(&self) -> Result<Vec<(Word, Word)>, Diagnostic> {
-        let (line, name) = (self.line, &self.head.name);
-        let spans = words::split_quoted(&line.text, &self.head.arguments, self.escape);
-        let Some(first) = spans.first() else {
-            return Err(self.error(format!("{name} needs at least one argument")));
-        };
-        if !line.slice(first).contains('=') {
-            let (key, value) = words::split_first(&line.text, &self.head.arguments);
-            if value.is_empty() {
-                let help = format!("write {name} {}=value", line.slice(&key));
-                return Err(self
-                    .error(format!("{name} needs a name and a value"))
-                    .with_help(help));
-            }
-            return Ok(vec![(line.word(&key), line.word(&value))]);
-        }
-        spans.iter().map(|span| self.pair(span)).collect()
-    }
-
-    fn pair(&self, span: &Span) -> Result<(Word, Word), Diagnostic> {
-        let text = self.line.slice(span);
-        match text.find('=') {
-            None => {
-                let message = format!("{text:?} has no =, {} wants name=value", self.head.name);
-                Err(
-                    Diagnostic::error("InvalidInstruction", message, self.line.span(span))
-                        .with_help("put quotes around values that hold blanks"),
-                )
-            }
-            Some(0) => Err(self.blank_name(span)),
-            Some(at) => {
-                let at = span.start + at;
-                Ok((
-                    self.line.word(&(span.start..at)),
-                    self.line.word(&(at + 1..span.end)),
-                ))
-            }
-        }
-    }
-
-    fn blank_name(&self, span: &Span) -> Diagnostic {
-        let message = format!("{} names must not be empty", self.head.name);
-        Diagnostic::error("InvalidInstruction", message, self.line.span(span))
-    }
-
-    fn arg(&self) -> Result<Vec<(Word, Option<Word>)>, Diagnostic> {
-        let spans = words::split_quoted(&self.line.text, &self.head.arguments, self.escape);
-        if spans.is_empty() {
-            return Err(self.error("ARG needs at least one argument"));
-        }
-        let arg = |span: &Span| match self.line.slice(span).find('=') {
-            None => Ok((self.line.word(span), None)),
-            Some(_) => self.pair(span).map(|(name, value)| (name, Some(value))),
-        };
-        spans.iter().map(arg).collect()
-    }
-
     fn volume(&self) -> Result<Vec<Word>, Diagnostic> {
         let (words, _) = self.json_or_words()?;
         let trimmed = |word: Word| match word.text.trim() {
@@ -347,123 +261,6 @@ impl Parser<'_, '_> {
                 .error("SHELL takes the JSON form only")
                 .with_help("write for instance SHELL [\"/bin/bash\", \"-c\"]")),
         }
-    }
-
-    fn run(&mut self) -> Result<Run, Diagnostic> {
-        let flags = Flags::check(&self.head.flags, RUN_FLAGS, "RUN")?;
-        let network = match flags.value("network") {
-            None => Network::Default,
-            Some(word) => match word.text.as_str() {
-                "default" => Network::Default,
-                "none" => Network::None,
-                "host" => Network::Host,
-                _ => return Err(invalid_value("network", &word, "default, none or host")),
-            },
-        };
-        let insecure = match flags.value("security") {
-            None => false,
-            Some(word) => match word.text.as_str() {
-                "sandbox" => false,
-                "insecure" => true,
-                _ => return Err(invalid_value("security", &word, "sandbox or insecure")),
-            },
-        };
-        let mounts = flags.list("mount");
-        for mount in &mounts {
-            super::mount::check(&mount.text)
-                .map_err(|error| Diagnostic::error("InvalidMount", error.to_string(), mount.span.clone()))?;
-        }
-        let command = self.command(&self.head.arguments)?;
-        Ok(Run {
-            mounts,
-            network,
-            insecure,
-            command,
-            heredocs: std::mem::take(&mut self.heredocs),
-        })
-    }
-
-    fn copy(&mut self, known: &Known) -> Result<Copy, Diagnostic> {
-        let flags = Flags::check(&self.head.flags, known, &self.head.name)?;
-        let (words, json) = self.json_or_words()?;
-        let Some((destination, sources)) = words.split_last().filter(|(_, sources)| !sources.is_empty())
-        else {
-            return Err(self.error(format!(
-                "{} needs at least one source and a destination",
-                self.head.name
-            )));
-        };
-        if !json && matches!(Marker::parse(&destination.text), Ok(Some(_))) {
-            let message = format!("the destination of {} cannot be a heredoc", self.head.name);
-            return Err(Diagnostic::error(
-                "InvalidHeredoc",
-                message,
-                destination.span.clone(),
-            ));
-        }
-        let mut heredocs = std::mem::take(&mut self.heredocs).into_iter();
-        let sources = sources
-            .iter()
-            .map(|word| source(word, json, &mut heredocs))
-            .collect::<Result<_, _>>()?;
-        if let Some(heredoc) = heredocs.next() {
-            let message = format!("the heredoc {} is no source: a blank in its name", heredoc.name);
-            return Err(Diagnostic::error("InvalidHeredoc", message, heredoc.span));
-        }
-        Ok(Copy {
-            sources,
-            destination: destination.clone(),
-            from: flags.value("from"),
-            chown: flags.value("chown"),
-            chmod: flags.value("chmod"),
-            link: flags.bool("link").unwrap_or_default(),
-            parents: flags.bool("parents").unwrap_or_default(),
-            exclude: flags.list("exclude"),
-            checksum: flags.value("checksum"),
-            keep_git_dir: flags.bool("keep-git-dir").unwrap_or_default(),
-            unpack: flags.bool("unpack"),
-            json,
-        })
-    }
-
-    fn healthcheck(&self) -> Result<Healthcheck, Diagnostic> {
-        let arguments = self.healthcheck_arguments();
-        let (kind, rest) = &arguments;
-        let (kind_text, rest_text) = (self.line.slice(kind), self.line.slice(rest));
-        if kind_text.eq_ignore_ascii_case("NONE") {
-            return match rest_text.is_empty() {
-                true => Ok(Healthcheck::None),
-                false => Err(self.error("HEALTHCHECK NONE takes no arguments")),
-            };
-        }
-        let flags = Flags::check(&self.head.flags, HEALTHCHECK_FLAGS, "HEALTHCHECK")?;
-        if !kind_text.eq_ignore_ascii_case("CMD") {
-            return Err(self.error("HEALTHCHECK must be followed by CMD or NONE"));
-        }
-        let command = match self.command(rest)? {
-            Command::Exec(words) if words.is_empty() => None,
-            Command::Shell(text) if text.is_empty() => None,
-            command => Some(command),
-        };
-        Ok(Healthcheck::Cmd {
-            command: command.ok_or_else(|| self.error("HEALTHCHECK CMD needs a command"))?,
-            interval: duration(&flags, "interval")?,
-            timeout: duration(&flags, "timeout")?,
-            start_period: duration(&flags, "start-period")?,
-            start_interval: duration(&flags, "start-interval")?,
-            retries: retries(&flags)?,
-        })
-    }
-
-    /// `CMD` or `NONE`, and what follows.
-    fn healthcheck_arguments(&self) -> (Span, Span) {
-        let arguments = &self.head.arguments;
-        let text = self.line.slice(arguments);
-        let end = arguments.start + text.find(char::is_whitespace).unwrap_or(text.len());
-        (
-            arguments.start..end,
-            words::trim(&self.line.text, &(end..arguments.end)),
-        )
     }
 
     fn onbuild(&mut self) -> Result<Instruction, Diagnostic> {
@@ -557,57 +354,7 @@ pub(super) fn build(mut parser: Parser<'_, '_>, range: Span) -> Result<Instructi
     })
 }
 
-/// A source of `COPY` or `ADD`. Heredocs stand in the order of their markers.
-fn source(
-    word: &Word,
-    json: bool,
-    heredocs: &mut impl Iterator<Item = Heredoc>,
-) -> Result<Source, Diagnostic> {
-    let marker = if json {
-        None
-    } else {
-        Marker::parse(&word.text).ok().flatten()
-    };
-    let Some(marker) = marker else {
-        return Ok(Source::Word(word.clone()));
-    };
-    match heredocs.find(|heredoc| heredoc.name == marker.name) {
-        Some(heredoc) => Ok(Source::Heredoc(heredoc)),
-        None => {
-            let message = format!("the heredoc {} has no body", marker.name);
-            let help = "a quote or a ${ somewhere on the line is left open";
-            Err(Diagnostic::error("InvalidHeredoc", message, word.span.clone()).with_help(help))
-        }
-    }
-}
-
 fn invalid_value(flag: &str, word: &Word, wanted: &str) -> Diagnostic {
     let message = format!("--{flag} is {wanted}, not {:?}", word.text);
     Diagnostic::error("InvalidFlag", message, word.span.clone())
-}
-
-/// A duration in nanoseconds; none if zero, which stands for the default.
-fn duration(flags: &Flags<'_>, name: &str) -> Result<Option<i64>, Diagnostic> {
-    let Some(word) = flags.value(name).filter(|word| !word.text.is_empty()) else {
-        return Ok(None);
-    };
-    let wrong =
-        |message: String| Diagnostic::error("InvalidFlag", format!("--{name}: {message}"), word.span.clone());
-    let duration = values::parse_duration(&word.text).map_err(|error| wrong(error.to_string()))?;
-    match duration {
-        0 => Ok(None),
-        1_000_000.. => Ok(Some(duration)),
-        _ => Err(wrong("a duration must be at least 1ms".to_owned())),
-    }
-}
-
-fn retries(flags: &Flags<'_>) -> Result<Option<i64>, Diagnostic> {
-    let Some(word) = flags.value("retries").filter(|word| !word.text.is_empty()) else {
-        return Ok(None);
-    };
-    match word.text.parse::<i32>() {
-        Ok(0) => Ok(None),
-        Ok(retries) if retries > 0 => Ok(Some(i64::from(retries))),
-        _ => Err(invalid_value("retries", &word, "a number that is not negative")),
-    }
 }

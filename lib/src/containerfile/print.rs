@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 
 use super::{
     Command, Containerfile, Copy, Directives, From, Healthcheck, Heredoc, Instruction, InstructionKind,
-    Network, Run, Source, Word, expand, lines,
+    Network, Run, Source, Word, lines,
     words::{self, Json},
 };
 
@@ -107,17 +107,22 @@ impl InstructionKind {
 
     /// The heredocs that follow the line, in order.
     pub fn heredocs(&self) -> Vec<&Heredoc> {
-        let inline = |source| match source {
-            &Source::Heredoc(ref heredoc) => Some(heredoc),
-            Source::Word(_) => None,
-        };
         match self {
             InstructionKind::Run(run) => run.heredocs.iter().collect(),
             InstructionKind::Copy(copy) | InstructionKind::Add(copy) => {
-                copy.sources.iter().filter_map(inline).collect()
+                copy.sources.iter().filter_map(Source::heredoc).collect()
             }
             InstructionKind::Onbuild(trigger) => trigger.kind.heredocs(),
             _ => Vec::new(),
+        }
+    }
+}
+
+impl Source {
+    fn heredoc(&self) -> Option<&Heredoc> {
+        match self {
+            Source::Heredoc(heredoc) => Some(heredoc),
+            Source::Word(_) => None,
         }
     }
 }

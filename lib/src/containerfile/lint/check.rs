@@ -138,17 +138,15 @@ fn invalid(word: &Word, message: String) -> Diagnostic {
 fn known(names: &Names, word: &Word) -> Result<(), Diagnostic> {
     let Names::Some(names) = names else { return Ok(()) };
     let all = || RULES.iter().map(|rule| rule.name);
-    for name in names
+    let unknown = names
         .iter()
-        .filter(|name| !name.is_empty() && !all().any(|known| known == *name))
-    {
-        let mut error = Diagnostic::warning(
-            "InvalidDirective",
-            format!("there is no rule {name:?}"),
-            word.span.clone(),
-        );
-        error.help = suggest::nearest(name, all()).map(|name| format!("did you mean {name}?"));
-        return Err(error);
-    }
-    Ok(())
+        .find(|name| !name.is_empty() && !all().any(|known| known == *name));
+    let Some(name) = unknown else { return Ok(()) };
+    let mut error = Diagnostic::warning(
+        "InvalidDirective",
+        format!("there is no rule {name:?}"),
+        word.span.clone(),
+    );
+    error.help = suggest::nearest(name, all()).map(|name| format!("did you mean {name}?"));
+    Err(error)
 }
