@@ -1,14 +1,12 @@
 //! `COPY` and `ADD`.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use super::{
-    add, base,
+    add,
     error::{BuildError, Problem},
-    input::Files,
+    memo::{self, Fingerprints},
+    origin::{Place, find, known_digest, layers},
     place::{Destination, Placer},
     select::{self, Pick},
     solver::Shared,
@@ -33,6 +31,8 @@ pub(super) struct Job {
     pub chown: Option<String>,
     pub chmod: Option<Chmod>,
     pub exclude: Ignore,
+    /// `--exclude` as written.
+    excluded: Vec<String>,
     pub link: bool,
     pub parents: bool,
     /// It is an ADD: archives are unpacked, unless `unpack` says otherwise.
@@ -54,16 +54,6 @@ pub(super) enum From {
     Inline { name: String, content: String },
 }
 
-/// Where paths are looked up.
-struct Place {
-    tree: Tree,
-    describe: String,
-    /// It is a stage or an image, so that owners are kept.
-    keeps_owners: bool,
-    /// Links into the context for error messages.
-    context: bool,
-}
-
 /// Runs a COPY or an ADD.
 pub(super) async fn copy(
     stage: &mut Stage,
@@ -73,14 +63,62 @@ pub(super) async fn copy(
 ) -> Result<(), BuildError> {
     let (job, history) = job(stage, copy, add)?;
     let mut step = stage.start(instruction);
-    let place = place(stage, copy, &job).await?;
-    let picked = pick(stage, &job, &place).await?;
+    let memo = layers(stage, copy).await?.map(|layers| memo::key(&job, &layers));
+    let known = match memo {
+        Some(key) => memo::get(&stage.shared, key).await?,
+        None => None,
+    };
+    let mut found = None;
+    let prints = match known {
+        Some(prints) => prints,
+        None => {
+            let (place, picked) = find(stage, copy, &job).await?;
+            let prints = fingerprints(&job, &place, &picked)?;
+            if let Some(key) = memo {
+                memo::put(&stage.shared, key, &prints).await?;
+            }
+            found = Some((place, picked));
+            prints
+        }
+    };
     let downloads = add::download(stage, &job, &mut step).await?;
-    let parts = parts(stage, &job, &place, &picked, &downloads);
+    let parts = parts(stage, &job, &prints, &downloads);
     if stage.cached(&mut step, &parts, &history).await? {
         return Ok(());
     }
+    let (place, picked) = match found {
+        Some(found) => found,
+        None => find(stage, copy, &job).await?,
+    };
     make(stage, job, place, picked, downloads, &mut step, &parts, history).await
+}
+
+fn fingerprints(job: &Job, place: &Place, picked: &[Vec<Pick>]) -> Result<Fingerprints, BuildError> {
+    let one = |pick: &Pick| {
+        select::fingerprint(
+            &place.tree,
+            pick,
+            &job.exclude,
+            place.keeps_owners,
+            &mut known_digest,
+        )
+    };
+    picked
+        .iter()
+        .map(|picks| picks.iter().map(one).collect())
+        .collect()
+}
+
+impl Job {
+    /// What decides which paths are taken, besides the tree.
+    pub fn selection(&self) -> Vec<String> {
+        let mut parts = vec![format!("{:?} {}", self.excluded, self.parents)];
+        parts.extend(self.sources.iter().map(|source| match source {
+            From::Path(word) => word.clone(),
+            _ => String::new(),
+        }));
+        parts
+    }
 }
 
 /// Expands the words; also the history entry.
@@ -125,12 +163,8 @@ fn job(stage: &Stage, copy: &Copy, add: bool) -> Result<(Job, String), BuildErro
     }
     let destination = stage.expand(&copy.destination)?;
     shown.push(destination.clone());
-    let exclude = copy
-        .exclude
-        .iter()
-        .map(|word| word.text.as_str())
-        .collect::<Vec<_>>();
-    let exclude = Ignore::new(exclude.iter().copied()).map_err(|error| {
+    let excluded: Vec<String> = copy.exclude.iter().map(|word| word.text.clone()).collect();
+    let exclude = Ignore::new(excluded.iter().map(String::as_str)).map_err(|error| {
         let span = copy
             .exclude
             .first()
@@ -150,6 +184,7 @@ fn job(stage: &Stage, copy: &Copy, add: bool) -> Result<(Job, String), BuildErro
         chown,
         chmod,
         exclude,
+        excluded,
         link: copy.link,
         parents: copy.parents,
         add,
@@ -179,157 +214,8 @@ fn inline(stage: &Stage, heredoc: &Heredoc) -> Result<String, BuildError> {
         .map_err(|error| stage.value_error(error.to_string(), heredoc.span.clone()))
 }
 
-/// Where the paths are: a stage, a named context, an image, or the build context.
-async fn place(stage: &mut Stage, copy: &Copy, job: &Job) -> Result<Place, BuildError> {
-    let shared = stage.shared.clone();
-    let paths = job.sources.iter().any(|source| matches!(source, From::Path(_)));
-    if !paths {
-        let describe = "the file itself".to_owned();
-        return Ok(Place {
-            tree: Tree::new(),
-            describe,
-            keeps_owners: false,
-            context: false,
-        });
-    }
-    match &copy.from {
-        None => {
-            let words = paths_of(job);
-            let tree = shared
-                .clone()
-                .blocking(move || digested(&shared.sources.context()?, &words))
-                .await?;
-            let describe = stage.shared.sources.describe();
-            Ok(Place {
-                tree,
-                describe,
-                keeps_owners: false,
-                context: true,
-            })
-        }
-        Some(word) => {
-            let tree = from(stage, &word.text, word, paths_of(job)).await?;
-            let keeps_owners = base::named_directory(&stage.shared, &word.text).is_none();
-            Ok(Place {
-                tree,
-                describe: word.text.clone(),
-                keeps_owners,
-                context: false,
-            })
-        }
-    }
-}
-
-fn paths_of(job: &Job) -> Vec<String> {
-    let words = job.sources.iter().filter_map(|source| match source {
-        From::Path(word) => Some(word.clone()),
-        _ => None,
-    });
-    words.collect()
-}
-
-/// The tree that `from` names.
-pub(super) async fn from(
-    stage: &Stage,
-    name: &str,
-    word: &containerfile::Word,
-    paths: Vec<String>,
-) -> Result<Tree, BuildError> {
-    let shared = &stage.shared;
-    if let Some(source) = source_stage(stage, word)? {
-        let mut source = (*shared.stage(source).await?).clone();
-        return Ok(source.tree().await?.clone());
-    }
-    if let Some(directory) = base::named_directory(shared, name) {
-        let (shared, directory) = (shared.clone(), directory.to_owned());
-        return shared
-            .clone()
-            .blocking(move || digested(&shared.sources.named(&directory)?, &paths))
-            .await;
-    }
-    let image = source_image(stage, name).await?;
-    let mut tree = Tree::new();
-    for layer in image.layers() {
-        tree.apply(&shared.layers.index(shared, layer).await?.changes)?;
-    }
-    Ok(tree)
-}
-
-/// The stage that `from` names, if it names one.
-pub(super) fn source_stage(stage: &Stage, word: &containerfile::Word) -> Result<Option<usize>, BuildError> {
-    stage
-        .shared
-        .graph
-        .copy_source(stage.index, word)
-        .map_err(|error| stage.error_at(error, word.span.clone()))
-}
-
-/// The image that `from` names.
-pub(super) async fn source_image(stage: &Stage, name: &str) -> Result<crate::image::Image, BuildError> {
-    base::named(&stage.shared, name, &stage.image.platform()).await
-}
-
-/// The tree of a context with digests for what these words may pick.
-pub(super) fn digested(files: &Files, words: &[String]) -> Result<Tree, BuildError> {
-    let picked = files.with_tree(|tree| {
-        let picks = words.iter().filter_map(|word| select::picks(tree, word, "").ok());
-        picks.flatten().map(|pick| pick.real).collect::<Vec<PathBuf>>()
-    });
-    files.digested(&picked)
-}
-
-/// What each source picks, in order.
-async fn pick(stage: &Stage, job: &Job, place: &Place) -> Result<Vec<Vec<Pick>>, BuildError> {
-    let mut picked = Vec::new();
-    for source in &job.sources {
-        picked.push(match source {
-            From::Path(word) => {
-                let picks = select::picks(&place.tree, word, &place.describe);
-                let mut picks = picks.map_err(|error| explain_missing(&stage.shared, place, error))?;
-                if job.parents {
-                    select::keep_parents(&mut picks, word);
-                }
-                picks
-            }
-            _ => Vec::new(),
-        });
-    }
-    Ok(picked)
-}
-
-/// A file that is on disk and hidden by an ignore file is worth a word.
-fn explain_missing(shared: &Shared, place: &Place, error: BuildError) -> BuildError {
-    let Problem::NoSuchSource {
-        source_name,
-        place: describe,
-        similar,
-        ..
-    } = error.problem()
-    else {
-        return error;
-    };
-    if !place.context {
-        return error;
-    }
-    let ignored_by = shared.sources.hidden_by(Path::new(source_name));
-    let (source_name, describe, similar) = (source_name.clone(), describe.clone(), similar.clone());
-    Problem::NoSuchSource {
-        source_name,
-        place: describe,
-        ignored_by,
-        similar,
-    }
-    .into()
-}
-
 /// What the result depends on.
-fn parts(
-    stage: &Stage,
-    job: &Job,
-    place: &Place,
-    picked: &[Vec<Pick>],
-    downloads: &[Option<add::Download>],
-) -> Parts {
+fn parts(stage: &Stage, job: &Job, prints: &Fingerprints, downloads: &[Option<add::Download>]) -> Parts {
     let mut parts = match job.link {
         // A layer of its own: what is below does not matter.
         true => Parts::of("COPY --link"),
@@ -346,8 +232,7 @@ fn parts(
         let order = format!("{index:03}");
         match source {
             From::Path(word) => {
-                let picks = picked.get(index).map(Vec::as_slice).unwrap_or_default();
-                let digests = picks.iter().map(|pick| fingerprint(job, place, pick).to_string());
+                let digests = prints.get(index).into_iter().flatten().map(Digest::to_string);
                 parts = parts.with_list(&named(&order, word), digests);
             }
             From::Inline { name, content } => {
@@ -376,31 +261,6 @@ fn named(order: &str, word: &str) -> String {
         "000" => word.to_owned(),
         _ => format!("{word} (source {})", order.trim_start_matches('0')),
     }
-}
-
-/// The digest of what a pick of a context brings.
-pub(super) fn content_digest(tree: &Tree, pick: &Pick) -> Result<Digest, BuildError> {
-    select::fingerprint(tree, pick, &Ignore::default(), false, &mut known_digest)
-}
-
-fn known_digest(path: &Path, node: &Node) -> Result<Digest, BuildError> {
-    let content = match &node.kind {
-        Kind::File(content) => content.digest,
-        _ => None,
-    };
-    content.ok_or_else(|| Problem::Value(format!("nobody has read {} yet", path.display())).into())
-}
-
-fn fingerprint(job: &Job, place: &Place, pick: &Pick) -> Digest {
-    let found = select::fingerprint(
-        &place.tree,
-        pick,
-        &job.exclude,
-        place.keeps_owners,
-        &mut known_digest,
-    );
-    // Without a digest nothing is ever found again: safe, if slow.
-    found.unwrap_or_else(|_| Digest::of(format!("{:?}", std::time::SystemTime::now())))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one step, each used once")]

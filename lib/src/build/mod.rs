@@ -10,10 +10,12 @@
 //! - `layers`: layers as the build uses them: indexed, unpacked, made
 //! - `select`, `place`: what a COPY takes, and where it goes
 //! - `copy`, `add`, `workdir`, `run`: the instructions that make layers
+//! - `memo`: what a COPY from layers brings
 //! - `mounts`: `RUN --mount`
 //! - `config`: the instructions that only change the image's config
 //! - `cache`: results of earlier builds, and why one is not there
 //! - `scope`, `users`: variables, and the image's own users
+//! - `origin`: where COPY, ADD and mounts take from
 //! - `output`: the finished image and where it goes
 
 mod add;
@@ -24,7 +26,9 @@ mod copy;
 pub(crate) mod error;
 mod input;
 mod layers;
+mod memo;
 mod mounts;
+mod origin;
 mod output;
 mod place;
 mod run;

@@ -10,8 +10,9 @@ use std::{
 };
 
 use super::{
-    base, copy,
+    base,
     error::{BuildError, Problem},
+    origin,
     select::{self, Pick},
     solver::Shared,
     stage::Stage,
@@ -105,7 +106,7 @@ async fn source(
         let files = shared.clone();
         let tree = shared
             .blocking(move || {
-                copy::digested(&files.sources.context()?, std::slice::from_ref(&path))
+                origin::digested(&files.sources.context()?, std::slice::from_ref(&path))
                     .map(|tree| (tree, path))
             })
             .await?;
@@ -120,15 +121,15 @@ async fn source(
         let describe = format!("the named context {from}");
         let tree = shared
             .blocking(move || {
-                copy::digested(&files.sources.named(&directory)?, std::slice::from_ref(&path))
+                origin::digested(&files.sources.named(&directory)?, std::slice::from_ref(&path))
                     .map(|tree| (tree, path))
             })
             .await?;
         return files_of(&tree.0, &tree.1, &describe);
     }
-    let layers = match copy::source_stage(stage, &name)? {
+    let layers = match origin::source_stage(stage, &name)? {
         Some(index) => shared.stage(index).await?.image.layers().to_vec(),
-        None => copy::source_image(stage, &from).await?.layers().to_vec(),
+        None => origin::source_image(stage, &from).await?.layers().to_vec(),
     };
     if matches!(kind, Wanted::Cache { .. }) {
         // A cache begins with a copy, so that whatever it was copied from stays as it is.
@@ -149,7 +150,7 @@ async fn source(
 /// What is at a path of a context.
 fn files_of(tree: &Tree, path: &str, place: &str) -> Result<(Option<Source>, Option<Digest>), BuildError> {
     let pick = select::plain(tree, path, place)?;
-    let digest = copy::content_digest(tree, &pick)?;
+    let digest = origin::content_digest(tree, &pick)?;
     Ok((Some(Source::Files(changes(tree, &pick, true)?)), Some(digest)))
 }
 

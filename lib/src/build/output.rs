@@ -54,7 +54,14 @@ pub(super) async fn finish(shared: &Arc<Shared>, stage: &Stage) -> Result<Built,
             sources.sources.save()?;
             let descriptor = store.put_image(&image)?;
             for tag in tags {
-                store.tag(&tag.or_latest().to_string(), &descriptor)?;
+                let name = tag.or_latest().to_string();
+                // An unchanged rebuild writes nothing.
+                if !store
+                    .resolve(&name)?
+                    .is_some_and(|known| known.digest == descriptor.digest)
+                {
+                    store.tag(&name, &descriptor)?;
+                }
             }
             Ok((image, descriptor))
         })
