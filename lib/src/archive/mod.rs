@@ -1,7 +1,7 @@
 //! Images in files and directories: OCI layouts, the same in a tar, what `docker save` writes, and skopeo's `dir:`.
 //!
 //! Each is read through [`Archive`], which is a [`Blobs`] and knows the names in it, and written by a function of its
-//! own, or by [`write`] to where a [`Locator`] says. Bytes and digests are preserved, except that a docker archive
+//! own, or by [`write()`] to where a [`Locator`] says. Bytes and digests are preserved, except that a docker archive
 //! holds layers uncompressed and has no manifests.
 //!
 //! - `read`: [`Archive`]: which image is meant, and its blobs
