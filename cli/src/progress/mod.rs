@@ -98,21 +98,14 @@ impl Progress {
 
     /// Shows an event. A standard error that cannot be written to does not stop the build.
     pub fn event(&self, event: &Event) {
-        let mut state = self.lock();
-        let now = self.0.start.elapsed();
-        if let Some(renderer) = &mut state.renderer {
-            let _ = renderer.event(event, now, &mut io::stderr());
-        }
+        self.lock().show(self.0.start.elapsed(), |renderer, now, out| {
+            renderer.event(event, now, out)
+        });
     }
 
     /// Ends the display and leaves the terminal as it was found; what comes later is not shown.
     pub fn finish(&self) {
-        let mut state = self.lock();
-        state.ticker = None;
-        let now = self.0.start.elapsed();
-        if let Some(mut renderer) = state.renderer.take() {
-            let _ = renderer.finish(now, &mut io::stderr());
-        }
+        self.lock().finish(self.0.start.elapsed());
     }
 
     fn start_ticking(&self) {
@@ -128,14 +121,47 @@ impl Progress {
     }
 
     fn tick(&self) {
-        let mut state = self.lock();
-        let now = self.0.start.elapsed();
-        if let Some(renderer) = &mut state.renderer {
-            let _ = renderer.tick(now, &mut io::stderr());
-        }
+        self.lock().show(self.0.start.elapsed(), |renderer, now, out| {
+            renderer.tick(now, out)
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Renders into memory, and writes all of it at once.
+    fn show(
+        &mut self,
+        now: Duration,
+        render: impl FnOnce(&mut dyn Renderer, Duration, &mut dyn Write) -> io::Result<()>,
+    ) {
+        let Some(renderer) = &mut self.renderer else {
+            return;
+        };
+        let mut text = Vec::new();
+        let _ = render(&mut **renderer, now, &mut text);
+        if !text.is_empty() {
+            let _ = io::stderr().write_all(&text);
+        }
+    }
+
+    fn finish(&mut self, now: Duration) {
+        self.ticker = None;
+        self.show(now, |renderer, now, out| renderer.finish(now, out));
+        self.renderer = None;
+    }
+}
+
+/// A panic must not leave the terminal without a cursor.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let now = self.start.elapsed();
+        self.state
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .finish(now);
     }
 }
