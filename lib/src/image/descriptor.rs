@@ -92,6 +92,11 @@ impl Descriptor {
         self.annotations.get(REF_NAME).map(String::as_str)
     }
 
+    /// What kind of artifact it is, where the descriptor says (OCI image-spec `descriptor.md`).
+    pub fn artifact_type(&self) -> Option<&str> {
+        self.other.get("artifactType").and_then(Value::as_str)
+    }
+
     /// No image of a platform, but something said about one (BuildKit's attestations).
     pub fn is_attestation(&self) -> bool {
         self.annotations

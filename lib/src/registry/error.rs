@@ -98,6 +98,9 @@ pub enum Cause {
         /// The registry's own words.
         message: String,
     },
+    /// The registry says no, in its own words.
+    #[error("the registry refuses: {0}")]
+    Refused(String),
     /// What came is not what the digest names.
     #[error("wrong content: expected {expected}, got {actual}")]
     WrongDigest {

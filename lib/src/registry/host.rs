@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
-use tokio::time::timeout;
+use tokio::{sync::OnceCell, time::timeout};
 
 use super::{
     Cause, Error, Reference,
@@ -16,6 +16,8 @@ use super::{
 
 /// Where the API of docker.io really is.
 const DOCKER_HUB: &str = "registry-1.docker.io";
+/// What servers know us by.
+pub(super) const USER_AGENT: &str = concat!("rbuild/", env!("CARGO_PKG_VERSION"));
 
 /// A registry that has been met: how to talk to it is known.
 pub(super) struct Host {
@@ -23,6 +25,10 @@ pub(super) struct Host {
     pub(super) base: Url,
     pub(super) client: Client,
     pub(super) auth: Auth,
+    /// Its certificate counts only if somebody who is trusted vouches for it.
+    pub(super) verify: bool,
+    /// For what oci-client does, made when it is first needed.
+    pub(super) oci: OnceCell<oci_client::Client>,
 }
 
 /// One way to talk to a host.
@@ -54,6 +60,8 @@ impl Host {
                 base,
                 client,
                 auth: Auth::default(),
+                verify: way.verify,
+                oci: OnceCell::new(),
             };
             if ways.len() == 0 || host.answers(at, settings).await? {
                 return Ok(host);
@@ -131,7 +139,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let name = without_port(host);
     let in_brackets = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     name == "localhost"
@@ -156,7 +164,7 @@ fn client(at: &Reference, settings: &Settings, verify: bool) -> Result<Client, E
     let builder = Client::builder()
         .tls_backend_preconfigured(tls)
         .connect_timeout(settings.connect_timeout)
-        .user_agent(concat!("rbuild/", env!("CARGO_PKG_VERSION")));
+        .user_agent(USER_AGENT);
     // A proxy could not reach this machine's own loopback interface.
     let builder = if is_loopback(at.host()) {
         builder.no_proxy()

@@ -3,11 +3,11 @@
 use std::{error::Error as _, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use oci_client::errors::OciEnvelope;
 use reqwest::{
     Request, RequestBuilder, Response, StatusCode, Url,
     header::{AUTHORIZATION, HeaderValue},
 };
-use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{
@@ -150,41 +150,32 @@ impl Registry {
     }
 }
 
-#[derive(Deserialize)]
-struct Envelope {
-    errors: Vec<Item>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    message: String,
-}
-
-fn in_words(body: &[u8]) -> String {
-    let words = match serde_json::from_slice::<Envelope>(body) {
-        Ok(envelope) => {
-            let items =
-                envelope
-                    .errors
-                    .iter()
-                    .map(|item| match (item.code.as_str(), item.message.as_str()) {
-                        (code, "") => code.to_owned(),
-                        ("", message) => message.to_owned(),
-                        (code, message) => format!("{code}: {message}"),
-                    });
-            items.collect::<Vec<_>>().join(", ")
-        }
+/// What an error's body says (OCI distribution-spec, error codes), in a few words.
+pub(super) fn in_words(body: &[u8]) -> String {
+    match serde_json::from_slice::<OciEnvelope>(body) {
+        Ok(envelope) => words_of(&envelope),
         // A page for browsers says nothing that its status does not.
         Err(_) if body.trim_ascii_start().starts_with(b"<") => String::new(),
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    };
+        Err(_) => shorten(&String::from_utf8_lossy(body)),
+    }
+}
+
+/// The errors of a registry, each with its code.
+pub(super) fn words_of(envelope: &OciEnvelope) -> String {
+    let items = envelope.errors.iter().map(|error| {
+        let code = serde_json::to_value(&error.code).unwrap_or_default();
+        match (code.as_str().unwrap_or_default(), error.message.as_str()) {
+            (code, "") => code.to_owned(),
+            (code, message) => format!("{code}: {message}"),
+        }
+    });
+    shorten(&items.collect::<Vec<_>>().join(", "))
+}
+
+/// One line without control characters, and not too long.
+fn shorten(words: &str) -> String {
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
     words
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
         .chars()
         .filter(|c| !c.is_control())
         .take(MAX_MESSAGE)
@@ -305,7 +296,14 @@ mod tests {
                 r#"{"errors":[{"code":"DENIED","message":"no","detail":{}}]}"#,
                 "DENIED: no",
             ),
-            (r#"{"errors":[{"code":"A"},{"message":"b"}]}"#, "A, b"),
+            (
+                r#"{"errors":[{"code":"A"},{"code":"DENIED","message":"b"}]}"#,
+                "A, DENIED: b",
+            ),
+            (
+                r#"{"errors":[{"message":"b"}]}"#,
+                r#"{"errors":[{"message":"b"}]}"#,
+            ),
             ("plain\n words\u{1b}[0m", "plain words[0m"),
             ("<html>503</html>", ""),
             ("", ""),

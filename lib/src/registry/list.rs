@@ -1,70 +1,106 @@
-//! Tags, and taking manifests away.
+//! Tags, referrers, and taking manifests away.
 
-use reqwest::{Response, StatusCode, header::LINK};
-use serde::Deserialize;
+use std::collections::HashSet;
 
-use super::{Cause, Error, Kind, Reference, Registry, auth::Access, host::Host, retry::Failure};
+use oci_client::secrets::RegistryAuth;
+use reqwest::StatusCode;
+
+use super::{Cause, Error, Kind, Reference, Registry, auth::Access, host::Host};
+use crate::{Digest, image::Descriptor};
 
 /// Tags asked for at once.
 const PAGE: usize = 1000;
-/// More of an answer is not read.
-const MAX_PAGE: usize = 16 << 20;
-
-#[derive(Deserialize)]
-struct Tags {
-    /// Some registries say `null` for none.
-    tags: Option<Vec<String>>,
-}
 
 impl Registry {
     /// All tags of a repository, as the registry sorts them.
     pub async fn tags(&self, at: &Reference) -> Result<Vec<String>, Error> {
         let at = at.without_selector();
-        let retry = self.inner.settings.retry;
         let mut tags: Vec<String> = Vec::new();
-        let mut next = Some(format!("/v2/{}/tags/list?n={PAGE}", at.repository()));
-        while let Some(path) = next {
-            let (page, link) = retry.run(&at, || self.tags_page(&at, &path)).await?;
-            next = link.filter(|link| *link != path && !page.is_empty());
-            tags.extend(page);
+        let mut seen = HashSet::new();
+        loop {
+            let page = self.tags_after(&at, tags.last().cloned()).await?;
+            let (known, size) = (tags.len(), page.len());
+            tags.extend(page.into_iter().filter(|tag| seen.insert(tag.clone())));
+            // Registries may give fewer than they are asked for: only a page with nothing new in it is the last.
+            match tags.len() == known {
+                false => {}
+                true if size == PAGE => {
+                    let message = format!("after the first {PAGE} tags it gives the same ones again");
+                    return Err(Error::new(&at, Cause::Protocol(message)));
+                }
+                true => return Ok(tags),
+            }
         }
-        Ok(tags)
     }
 
-    async fn tags_page(&self, at: &Reference, path: &str) -> Result<(Vec<String>, Option<String>), Failure> {
-        let response = self
-            .request(at, &Access::pull(at), |host: &Host| host.get(path))
-            .await?;
-        let response = self
-            .expect(response, at, Kind::Repository, &[StatusCode::OK])
-            .await?;
-        let next = next_page(&response);
-        let body = self.body(response, at, MAX_PAGE).await?;
-        let page: Tags = serde_json::from_slice(&body).map_err(|error| {
-            Error::new(
-                at,
-                Cause::Protocol(format!("the list of tags cannot be read: {error}")),
-            )
-        })?;
-        Ok((page.tags.unwrap_or_default(), next))
+    async fn tags_after(&self, at: &Reference, last: Option<String>) -> Result<Vec<String>, Error> {
+        let question = |question: super::oci::Question| {
+            let last = last.clone();
+            async move {
+                let (client, about) = (question.client, question.about);
+                // The login was lent before; this is for those who have none.
+                let login = RegistryAuth::Anonymous;
+                client
+                    .list_tags(&about, &login, Some(PAGE), last.as_deref())
+                    .await
+            }
+        };
+        Ok(self.ask(at, question).await?.tags)
+    }
+
+    /// The manifests that refer to an image as their subject: signatures, attestations, bills of materials. With
+    /// `artifact_type`, only those of that type.
+    ///
+    /// Registries without this list are asked for the tag that stands in for it (OCI distribution-spec, referrers tag
+    /// schema). Nobody vouches that what refers to an image is meant well, or true.
+    pub async fn referrers(
+        &self,
+        at: &Reference,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, Error> {
+        let at = at.without_selector().with_digest(self.must_digest(at).await?);
+        let question = |question: super::oci::Question| {
+            let kind = artifact_type.map(str::to_owned);
+            async move {
+                question
+                    .client
+                    .pull_referrers(&question.about, kind.as_deref())
+                    .await
+            }
+        };
+        let index = self.ask(&at, question).await?;
+        let descriptors = index.manifests.into_iter().map(|entry| {
+            let value = serde_json::to_value(entry)?;
+            serde_json::from_value::<Descriptor>(value)
+        });
+        let unreadable = |error| {
+            let message = format!("the list of referrers cannot be read: {error}");
+            Error::new(&at, Cause::Protocol(message))
+        };
+        let mut found: Vec<Descriptor> = descriptors.collect::<Result<_, _>>().map_err(unreadable)?;
+        // Registries need not filter.
+        found.retain(|descriptor| artifact_type.is_none() || descriptor.artifact_type() == artifact_type);
+        Ok(found)
+    }
+
+    /// The digest that a name stands for, which must be there.
+    async fn must_digest(&self, at: &Reference) -> Result<Digest, Error> {
+        let found = match at.digest() {
+            Some(digest) => Some(digest),
+            None => self.digest(at).await?,
+        };
+        found.ok_or_else(|| {
+            let message = String::new();
+            let kind = Kind::Image;
+            Error::new(at, Cause::NotFound { kind, message })
+        })
     }
 
     /// Takes a manifest away, and with it all tags that point to it. Its blobs stay until the registry collects them.
     ///
     /// A tag is looked up first, as many registries delete by digest only.
     pub async fn delete(&self, at: &Reference) -> Result<(), Error> {
-        let digest = match at.digest() {
-            Some(digest) => digest,
-            None => self.digest(at).await?.ok_or_else(|| {
-                Error::new(
-                    at,
-                    Cause::NotFound {
-                        kind: Kind::Image,
-                        message: String::new(),
-                    },
-                )
-            })?,
-        };
+        let digest = self.must_digest(at).await?;
         let path = format!("/v2/{}/manifests/{digest}", at.repository());
         let retry = self.inner.settings.retry;
         retry
@@ -82,18 +118,4 @@ impl Registry {
             .await
             .map(drop)
     }
-}
-
-/// The path in `Link: <URL>; rel="next"` (RFC 5988); only its path and query count, so that no other host is asked.
-fn next_page(response: &Response) -> Option<String> {
-    let value = response.headers().get(LINK)?.to_str().ok()?;
-    let (target, parameters) = value.trim().strip_prefix('<')?.split_once('>')?;
-    if !parameters.contains("next") {
-        return None;
-    }
-    let url = response.url().join(target).ok()?;
-    Some(match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
-    })
 }

@@ -5,6 +5,7 @@
 //! - `reference`: names of images, parsed by docker's rules
 //! - `client`: [`Registry`] and its settings; everything below is one more group of its methods
 //! - `manifest`, `pull`, `push`, `list`: what can be asked of a registry
+//! - `oci`: what of that oci-client asks for us
 //! - `blobs`: a repository as a [`Blobs`](crate::image::Blobs), for code that blocks
 //! - `http`: one request, with the login it needs, and every failure put into words
 //! - `retry`: which failures are worth another attempt, and when
@@ -14,9 +15,18 @@
 //!   `credential_helper`: their programs
 //! - `error`: what can go wrong; every error names host, repository and cause
 //!
-//! All requests go through one client for each host, made when the host is first needed. That client is reqwest's: registry
-//! libraries bring a second login path and a second pool, and leave no room for client certificates, `Retry-After` and resumed
-//! transfers.
+//! # Who does what
+//!
+//! Two clients speak the protocol, each for what it is good at.
+//!
+//! [oci-client](oci_client) lists tags and referrers, stands in for the referrers API where a registry has none, and knows
+//! the form of the protocol's errors. These are questions with small answers: asked again from the start when they fail.
+//!
+//! Our own requests, through one reqwest client for each host, do what moves images: oci-client cannot be given a client
+//! certificate, does not try again nor go on where a transfer broke off, says nothing of progress and of `Retry-After`,
+//! and does not probe how a host wants to be spoken to. Logging in is ours as well, since oci-client keeps the reason to
+//! itself when it gets no token, and knows no identity tokens: it is handed the tokens that `auth` got from the
+//! [`Keychain`]. Both are made when a host is first asked, so that a build that needs no registry pays for neither.
 
 mod auth;
 mod blobs;
@@ -30,6 +40,7 @@ mod http;
 mod keychain;
 mod list;
 mod manifest;
+mod oci;
 mod pull;
 mod push;
 mod reference;

@@ -123,7 +123,19 @@ fn random_fraction() -> f64 {
 
 /// Whether a request that got this answer may be made again.
 pub(super) fn after_status(status: StatusCode, headers: &HeaderMap) -> Again {
-    let transient = matches!(
+    let asked = headers
+        .get(reqwest::header::RETRY_AFTER)
+        .and_then(|value| retry_after(value.to_str().ok()?));
+    match asked {
+        _ if !is_transient(status) => Again::No,
+        Some(pause) => Again::After(pause),
+        None => Again::Yes,
+    }
+}
+
+/// Whether the same request may get another answer soon.
+pub(super) fn is_transient(status: StatusCode) -> bool {
+    matches!(
         status,
         StatusCode::REQUEST_TIMEOUT
             | StatusCode::TOO_EARLY
@@ -132,15 +144,7 @@ pub(super) fn after_status(status: StatusCode, headers: &HeaderMap) -> Again {
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT
-    );
-    let asked = headers
-        .get(reqwest::header::RETRY_AFTER)
-        .and_then(|value| retry_after(value.to_str().ok()?));
-    match asked {
-        _ if !transient => Again::No,
-        Some(pause) => Again::After(pause),
-        None => Again::Yes,
-    }
+    )
 }
 
 /// `Retry-After` is a number of seconds or a date (RFC 9110, 10.2.3).

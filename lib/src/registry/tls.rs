@@ -48,6 +48,16 @@ impl HostCertificates {
         }
         Ok(found)
     }
+
+    /// Who is trusted beyond those that the system trusts.
+    pub(super) fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.authorities
+    }
+
+    /// Whether there is a client certificate.
+    pub(super) fn has_identity(&self) -> bool {
+        self.client.is_some()
+    }
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -3,12 +3,14 @@
 //! - `cages`: kinds of place that rbuild must work in
 //! - `docker_registry`: the real thing, as a process
 //! - `registry`: a registry in this process, which can misbehave
+//! - `web`: a web server in this process
 //! - `need`: programs and abilities that a machine may lack
 
 pub mod cages;
 mod docker_registry;
 mod need;
 pub mod registry;
+pub mod web;
 
 pub use docker_registry::DockerRegistry;
 pub use need::{need, skip};

@@ -1,6 +1,7 @@
 //! The client against a registry in this process that can misbehave, and against a real one.
 
 mod errors;
+mod list;
 mod login;
 mod pull;
 mod push;

@@ -222,20 +222,3 @@ fn manifests_by_tag_and_by_digest() {
     let wrong = name(&registry, "app").with_digest(crate::Digest::of("x"));
     assert!(run(client.push_manifest(&wrong, &index, manifest[..].into())).is_err());
 }
-
-#[test]
-fn tags_in_pages_and_deleting() {
-    let registry = TestRegistry::start();
-    let mut tags: Vec<String> = (0..2500).map(|n| format!("v{n}")).collect();
-    for tag in &tags {
-        registry.put_manifest("app", tag, MediaType::ImageIndex.as_ref(), tag.as_bytes());
-    }
-    tags.sort();
-    let at = name(&registry, "app:v7");
-    assert_eq!(run(client().tags(&at)).unwrap(), tags);
-    assert_eq!(registry.count(Kind::Tags), 3);
-    run(client().delete(&at)).unwrap();
-    assert_eq!(registry.manifest("app", "v7"), None);
-    let again = run(client().delete(&at)).unwrap_err().to_string();
-    assert_eq!(again, format!("{at}: no such image in the registry"));
-}

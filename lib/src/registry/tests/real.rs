@@ -201,6 +201,16 @@ fn trusts_by_certificate() {
             real.host()
         );
         assert!(error.starts_with(&expected), "{error}");
+        let tags = |builder: Builder| run(builder.build().tags(&at)).unwrap_err().to_string();
+        assert!(tags(builder().certificates(&both)).contains("where a client certificate is needed"));
+        for builder in [
+            builder().certificates(&authority),
+            builder().insecure(real.host()),
+        ] {
+            // It gets through to the registry, which has no such repository.
+            let through = tags(builder).contains("no such repository");
+            assert_eq!(through, !want_client);
+        }
         for builder in [builder().certificates(authority), builder().insecure(real.host())] {
             match try_with(builder) {
                 Ok(found) => assert!(found.is_none() && !want_client),
