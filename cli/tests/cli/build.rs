@@ -2,7 +2,9 @@
 
 use std::{fs, process::Stdio};
 
-use crate::common::{BUSYBOX, Place};
+use rbuild_testutils::registry::{Kind, TestRegistry};
+
+use crate::common::{Place, push_busybox};
 
 /// A context with this Containerfile, and the arguments that build it.
 fn build<'a>(place: &Place, containerfile: &str, more: &[&'a str]) -> Vec<&'a str> {
@@ -219,5 +221,28 @@ fn arguments_come_from_the_command_line_and_the_environment() {
         .finish(&command.env("B", "inherited").output().unwrap())
         .succeeded();
     assert!(place.path("out/given-inherited-own").is_file());
-    assert!(fs::metadata(BUSYBOX).is_ok());
+}
+
+#[test]
+fn a_base_is_pulled_and_an_image_pushed() {
+    let registry = TestRegistry::start();
+    push_busybox(&registry);
+    let place = Place::new();
+    place.write(
+        "app/Containerfile",
+        &format!("FROM {}/busybox\nENV A=1\n", registry.host()),
+    );
+    let name = format!("{}/team/app:1", registry.host());
+    let ran = place
+        .run(["build", "-q", "--push", "-t", &name, "app"])
+        .succeeded();
+    let manifest = registry.manifest("team/app", "1").unwrap();
+    assert_eq!(rbuild::Digest::of(&manifest).to_string(), ran.stdout.trim_end());
+    // The base's layer went from repository to repository, and never came here.
+    assert_eq!(registry.count(Kind::Mount), 1);
+    let base_layer = registry
+        .seen()
+        .iter()
+        .any(|seen| seen.kind == Kind::BlobGet && seen.sent > 100_000);
+    assert!(!base_layer, "{:?}", registry.seen());
 }
