@@ -29,7 +29,7 @@ pub struct ProbeConfig {
 
 /// A way to run processes on this machine. Clones share it; several threads may run at once.
 #[derive(Clone, Debug)]
-pub struct Engine(Arc<Found>);
+pub struct Engine(pub(super) Arc<Found>);
 
 impl Engine {
     /// Tries what this machine allows: to be root by itself, or in a user namespace.

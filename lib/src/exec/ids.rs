@@ -1,8 +1,9 @@
 //! The identity view: whose numbers a run's users have.
 
 use std::{
-    fs, io,
+    env, fs, io,
     os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -53,17 +54,17 @@ pub(super) fn map_ids() -> Result<(OwnedFd, String), Error> {
     let uid = getuid().as_raw();
     let gid = rustix::process::getgid().as_raw();
     let user = user_name(uid);
-    let uids = Mapping::of("/etc/subuid", "newuidmap", &user, uid, uid)?;
-    let gids = Mapping::of("/etc/subgid", "newgidmap", &user, uid, gid)?;
-    let namespace = make_namespace(|pid| {
+    make_namespace(|pid| {
+        let uids = Mapping::of("/etc/subuid", "newuidmap", &user, uid, uid)?;
+        let gids = Mapping::of("/etc/subgid", "newgidmap", &user, uid, gid)?;
         uids.apply(pid)?;
-        gids.apply(pid)
-    })?;
-    Ok((namespace, format!("{uids} {gids}")))
+        gids.apply(pid)?;
+        Ok(format!("{uids} {gids}"))
+    })
 }
 
 /// Makes a user namespace; `map` writes its maps, given the id of a process in it.
-fn make_namespace(map: impl FnOnce(i32) -> Result<(), Error>) -> Result<OwnedFd, Error> {
+fn make_namespace(map: impl FnOnce(i32) -> Result<String, Error>) -> Result<(OwnedFd, String), Error> {
     let setup = |what: &str| {
         let what = what.to_owned();
         |source| Error::Setup { what, source }
@@ -97,9 +98,9 @@ fn make_namespace(map: impl FnOnce(i32) -> Result<(), Error>) -> Result<OwnedFd,
             what: format!("open {path}"),
             source: error.into(),
         })?;
-    map(task.child.pid())?;
+    let mapping = map(task.child.pid())?;
     drop(hold);
-    Ok(namespace)
+    Ok((namespace, mapping))
 }
 
 fn no_namespace(errno: i32) -> Error {
@@ -173,22 +174,20 @@ impl Mapping {
     }
 
     fn apply(&self, pid: i32) -> Result<(), Error> {
-        let mut command = Command::new(self.program);
-        command
-            .arg(pid.to_string())
-            .args(self.ranges.iter().flatten().map(u32::to_string));
-        let output = match command.stdin(Stdio::null()).output() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::Unavailable(Missing::IdMapProgram(self.program)));
-            }
-            Err(source) => {
-                return Err(Error::Setup {
-                    what: format!("run {}", self.program),
-                    source,
-                });
-            }
-            Ok(output) => output,
+        let Some(program) = find(self.program) else {
+            return Err(Error::Unavailable(Missing::IdMapProgram(self.program)));
         };
+        let ids = self.ranges.iter().flatten().map(u32::to_string);
+        let output = Command::new(&program)
+            .arg(pid.to_string())
+            .args(ids)
+            .stdin(Stdio::null())
+            .output();
+        let failed = |source| Error::Setup {
+            what: format!("run {}", program.display()),
+            source,
+        };
+        let output = output.map_err(failed)?;
         if output.status.success() {
             return Ok(());
         }
@@ -198,6 +197,16 @@ impl Mapping {
             message,
         }))
     }
+}
+
+/// Where a program is: in `PATH`, or where it is usually installed.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    let mut places = env::split_paths(&path)
+        .chain(usual)
+        .map(|directory| directory.join(program));
+    places.find(|file| file.is_absolute() && file.is_file())
 }
 
 impl std::fmt::Display for Mapping {

@@ -6,7 +6,7 @@ use std::{
         fd::AsFd,
         unix::fs::{FileTypeExt, MetadataExt},
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use rbuild_sys::Keep;
@@ -15,6 +15,7 @@ use rustix::{
     process::{geteuid, getpid},
     thread::{CapabilitySet, UnshareFlags},
 };
+use tempfile::TempDir;
 
 use super::{
     Error, Missing, Whiteouts,
@@ -59,9 +60,9 @@ fn has_cap_sys_admin() -> bool {
 
 /// Root of a user namespace may not set `trusted` attributes.
 fn whiteouts_of_root(scratch: &Path) -> Result<Whiteouts, Error> {
-    let trial = Trial::new(scratch)?;
+    let trial = trial_directory(scratch)?;
     let set = rustix::fs::setxattr(
-        &trial.directory,
+        trial.path(),
         "trusted.overlay.opaque",
         b"y",
         rustix::fs::XattrFlags::empty(),
@@ -88,38 +89,20 @@ fn own_format(whiteouts: Whiteouts) -> String {
 }
 
 /// A directory that goes away again.
-struct Trial {
-    directory: PathBuf,
-}
-
-impl Trial {
-    fn new(scratch: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Setup {
-            what: format!("make a directory in {}", scratch.display()),
-            source,
-        };
-        let directory = tempfile::Builder::new()
-            .prefix("probe-")
-            .tempdir_in(scratch)
-            .map_err(failed)?;
-        // Overlayfs leaves a directory without permissions behind, which only root can remove: see `Drop`.
-        Ok(Self {
-            directory: directory.keep(),
-        })
-    }
-}
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        let work = self.directory.join("work/work");
-        let _ = fs::set_permissions(&work, std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        let _ = fs::remove_dir_all(&self.directory);
-    }
+fn trial_directory(scratch: &Path) -> Result<TempDir, Error> {
+    let failed = |source| Error::Setup {
+        what: format!("make a directory in {}", scratch.display()),
+        source,
+    };
+    tempfile::Builder::new()
+        .prefix("probe-")
+        .tempdir_in(scratch)
+        .map_err(failed)
 }
 
 /// Does in a child what a run does, short of the run.
 fn try_all(scratch: &Path, ids: &Ids, whiteouts: Whiteouts) -> Result<(), Error> {
-    let trial = Trial::new(scratch)?;
+    let trial = trial_directory(scratch)?;
     let parent = getpid();
     let launching = rbuild_sys::launching();
     let task = Task::spawn(&launching, Keep::All, |reporter| {
@@ -127,7 +110,7 @@ fn try_all(scratch: &Path, ids: &Ids, whiteouts: Whiteouts) -> Result<(), Error>
         die_with(parent)?;
         try_namespaces()?;
         reporter.send(&Report::Done);
-        try_overlay(&trial.directory, whiteouts)?;
+        try_overlay(trial.path(), whiteouts)?;
         Ok(Report::Done)
     });
     drop(launching);
@@ -193,8 +176,15 @@ fn try_namespaces() -> Result<(), Report> {
     }
 }
 
-/// Mounts an overlay, removes a file and replaces a directory in it, and looks at what this leaves.
+/// Mounts an overlay, removes a directory and replaces another in it, and looks at what this leaves.
 fn try_overlay(directory: &Path, whiteouts: Whiteouts) -> Result<(), Report> {
+    let result = look_at_overlay(directory, whiteouts);
+    // Overlayfs leaves directories without permissions there, which an ordinary user cannot remove.
+    let _ = fs::remove_dir_all(directory.join("work"));
+    result
+}
+
+fn look_at_overlay(directory: &Path, whiteouts: Whiteouts) -> Result<(), Report> {
     let path = |name: &str| directory.join(name);
     let make = || {
         for name in ["lower", "lower/gone", "lower/new", "upper", "work", "mounts"] {

@@ -58,7 +58,7 @@ pub(super) fn become_payload(
     let _ = rbuild_sys::new_session_keyring();
     rustix::process::chdir(&spec.cwd)
         .doing(|| format!("change to the working directory {}", spec.cwd.display()))?;
-    streams(output, &spec.user).doing(|| "set up standard input and output".to_owned())?;
+    streams(output, &spec.user)?;
     limits().doing(|| "set resource limits".to_owned())?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     become_user(&spec.user)?;
@@ -82,14 +82,31 @@ fn c_strings(strings: &[OsString]) -> Result<Vec<CString>, Report> {
 }
 
 /// Standard input is empty. The output pipes belong to the user, who could not open `/dev/stdout` otherwise.
-fn streams(output: [BorrowedFd<'_>; 2], user: &User) -> rustix::io::Result<()> {
+fn streams(output: [BorrowedFd<'_>; 2], user: &User) -> Result<(), Report> {
     for pipe in output {
-        rustix::fs::fchown(pipe, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))?;
+        rustix::fs::fchown(pipe, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))
+            .map_err(|error| not_that_user(user, error))?;
     }
-    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::stdio::dup2_stdin(null)?;
-    rustix::stdio::dup2_stdout(output[0])?;
-    rustix::stdio::dup2_stderr(output[1])
+    let redirect = || {
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::stdio::dup2_stdin(null)?;
+        rustix::stdio::dup2_stdout(output[0])?;
+        rustix::stdio::dup2_stderr(output[1])
+    };
+    redirect().doing(|| "set up standard input and output".to_owned())
+}
+
+fn not_that_user(user: &User, error: Errno) -> Report {
+    let User { uid, gid, groups } = user;
+    match error {
+        Errno::INVAL => Report::Failed(format!(
+            "user {uid}:{gid} {groups:?} has ids beyond the range that /etc/subuid and /etc/subgid give to this user"
+        )),
+        error => Report::Setup {
+            what: format!("become user {uid}:{gid} {groups:?}"),
+            errno: error.raw_os_error(),
+        },
+    }
 }
 
 fn limits() -> rustix::io::Result<()> {

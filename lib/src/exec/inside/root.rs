@@ -291,3 +291,69 @@ pub(in crate::exec) fn is_directory(place: impl AsFd) -> bool {
     rustix::fs::statat(place, "", AtFlags::EMPTY_PATH)
         .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use rbuild_sys::{Ended, Keep};
+    use rustix::thread::UnshareFlags;
+
+    use super::*;
+    use crate::exec::ids::{Ids, map_ids};
+
+    #[test]
+    fn old_kernels_get_many_layers_too() {
+        rbuild_testutils::cages::in_each_cage(|_, room| {
+            let layer = |number: usize| room.join(format!("layer {number}"));
+            for number in 0..200 {
+                std::fs::create_dir(layer(number)).unwrap();
+                std::fs::write(layer(number).join(format!("{number}")), "").unwrap();
+            }
+            for name in ["upper", "work", "mounts"] {
+                std::fs::create_dir(room.join(name)).unwrap();
+            }
+            let ids = match rustix::process::geteuid().is_root() {
+                true => Ids::Own,
+                false => Ids::Mapped(map_ids().unwrap().0),
+            };
+            let child = rbuild_sys::fork(Keep::All, || match mount_old_way(&ids, room, &layer) {
+                Ok(200) => 0,
+                _ => 1,
+            });
+            assert_eq!(child.unwrap().wait().unwrap(), Ended::Exited(0));
+            assert!(room.join("upper/new").exists());
+        });
+    }
+
+    /// How many entries an overlay of 200 layers has, made with mount(2).
+    fn mount_old_way(ids: &Ids, room: &Path, layer: &dyn Fn(usize) -> PathBuf) -> Result<usize, Report> {
+        ids.enter()?;
+        rbuild_sys::unshare(UnshareFlags::NEWNS).doing(String::new)?;
+        private_mounts()?;
+        let scaffold = scaffold(&room.join("mounts"))?;
+        let lower = (0..200)
+            .map(|number| open_directory(&layer(number)))
+            .collect::<Result<_, _>>()?;
+        let writes = Some((
+            open_directory(&room.join("upper"))?,
+            open_directory(&room.join("work"))?,
+        ));
+        let whiteouts = match ids {
+            Ids::Own => Whiteouts::Trusted,
+            Ids::Mapped(_) => Whiteouts::User,
+        };
+        let place = make_directory(&scaffold, "root")?;
+        Overlay {
+            lower,
+            writes,
+            whiteouts,
+        }
+        .create_by_options(&place)
+        .doing(|| "mount".to_owned())?;
+        let root = room.join("mounts/root");
+        let count = std::fs::read_dir(&root).doing(String::new)?.count();
+        std::fs::write(root.join("new"), "").doing(String::new)?;
+        Ok(count)
+    }
+}

@@ -1,7 +1,9 @@
 //! What a run sees, and what it leaves behind; as root and as an ordinary user.
 
+mod ids;
 mod leftovers;
 mod mounts;
+mod probe;
 mod process;
 mod view;
 
@@ -16,7 +18,9 @@ use rbuild_testutils::{
     need,
 };
 
-use super::{Cancel, Engine, Error, Network, Outcome, ProbeConfig, RunSpec, User};
+use super::{
+    Cancel, Engine, Error, Mount, MountKind, Network, Outcome, ProbeConfig, RunSpec, User, Whiteouts,
+};
 
 /// A machine with an engine and a base layer that holds busybox.
 pub(super) struct Bench {
