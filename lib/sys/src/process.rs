@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_panic_stays_in_the_child() {
         let here = std::process::id();
-        let mut child = fork(Keep::Only(&[]), || std::panic::resume_unwind(Box::new("no")));
+        let child = fork(Keep::Only(&[]), || std::panic::resume_unwind(Box::new("no")));
         assert_eq!(child.unwrap().wait().unwrap(), Ended::Exited(PANICKED));
         assert_eq!(here, std::process::id());
     }

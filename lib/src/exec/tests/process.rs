@@ -203,7 +203,7 @@ fn programs_are_searched_in_path() {
         let program = |path: &str, mode| {
             let path = base.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, format!("#!/bin/sh\necho $0\n")).unwrap();
+            fs::write(&path, "#!/bin/sh\necho $0\n").unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         };
         program("p/tool", 0o755);
