@@ -53,7 +53,7 @@ pub struct Packed {
 /// Indexes, compresses and digests a plain tar in one pass, on all cores.
 ///
 /// The blob's bytes depend on the tar's and on `compression`, and not on the machine or what else it does. Memory: some
-/// 3 MiB a core (8 for Zstandard) and the index.
+/// 3 MiB a core (20 for Zstandard) and the index.
 ///
 /// # Errors
 /// Those of [`index`](super::index), and [`Error::Write`] when `blob` fails.

@@ -223,9 +223,10 @@ impl<R: Read> Unpacker<R> {
             }
             Ok(())
         })?;
-        placer
-            .finish(&file, &node.metadata)
-            .map_err(Error::disk("cannot write", directories.path(path)))
+        placer.finish(&file, &node.metadata).map_err(Error::disk(
+            "cannot set owner, mode or time of",
+            directories.path(path),
+        ))
     }
 
     fn link(&mut self, path: &Path, target: &Path) -> Result<(), Error> {
@@ -265,9 +266,10 @@ impl<R: Read> Unpacker<R> {
             let Some(directory) = self.directories.enter(path, Missing::Leave)? else {
                 continue;
             };
-            self.placer
-                .settle(directory, metadata)
-                .map_err(Error::disk("cannot finish", self.directories.path(path)))?;
+            self.placer.settle(directory, metadata).map_err(Error::disk(
+                "cannot set owner, mode or time of",
+                self.directories.path(path),
+            ))?;
         }
         self.entries.finish()
     }

@@ -304,3 +304,30 @@ fn errors_name_the_file() {
         format!("cannot create {:?}", place.path().join(long))
     );
 }
+
+#[test]
+fn capabilities_and_set_id_bits_survive_a_change_of_owner() {
+    if !is_root() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    // cap_net_raw+ep, as `setcap` writes it (linux/capability.h, vfs_cap_data).
+    let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let tar = Tar::default()
+        .pax(&[
+            ("SCHILY.xattr.security.capability", &capability),
+            ("uid", b"1000"),
+        ])
+        .header(b'0', b"ping", b"", 0, |block| {
+            block[100..107].copy_from_slice(b"0006755")
+        })
+        .end();
+    unpack(&*tar, place.path(), Whiteouts::Trusted, Ids::Set).unwrap();
+    let tree = read(place.path());
+    let metadata = &tree.get("ping").unwrap().metadata;
+    assert_eq!((metadata.mode, metadata.uid), (0o6755, 1000));
+    assert_eq!(
+        metadata.xattrs.get(std::ffi::OsStr::new("security.capability")),
+        Some(&capability.to_vec())
+    );
+}

@@ -3,6 +3,7 @@
 mod blobs;
 mod disk;
 mod hostile;
+mod interop;
 mod round_trips;
 mod sources;
 mod upper;
