@@ -56,7 +56,7 @@ pub struct Packed {
 /// 3 MiB a core (20 for Zstandard) and the index.
 ///
 /// # Errors
-/// Those of [`index`](super::index), and [`Error::Write`] when `blob` fails.
+/// Those of [`index`](fn@super::index), and [`Error::Write`] when `blob` fails.
 pub fn ingest(
     tar: impl Read,
     blob: impl Write,

@@ -35,7 +35,7 @@ impl LayerIndex {
     /// Writes a compact form for [`LayerIndex::load`].
     ///
     /// # Errors
-    /// When `out` fails, or a file is not the layer's own or has no digest, which [`index`](super::index) never makes.
+    /// When `out` fails, or a file is not the layer's own or has no digest, which [`index`](fn@super::index) never makes.
     pub fn save(&self, mut out: impl Write) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(64 + self.changes.len() * 64);
         bytes.extend_from_slice(MAGIC);

@@ -2,7 +2,7 @@
 //!
 //! A [`Tree`] is an inode tree in memory. Ownership, modes, times and extended attributes live here and not in what
 //! some disk happens to say, so an unprivileged build can still write the right tar headers. A layer is a list of
-//! [`Change`]s: it [applies](Tree::apply) to a Tree, and two Trees [differ](diff) by one.
+//! [`Change`]s: it [applies](Tree::apply) to a Tree, and two Trees [differ](fn@diff) by one.
 //!
 //! Paths are relative to the root and clean (see [`Change::path`]); the empty path is the root.
 //!

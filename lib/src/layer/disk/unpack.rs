@@ -69,7 +69,7 @@ pub enum Ids {
 /// forked child.
 ///
 /// # Errors
-/// [`Error::Tar`] as for [`index`](crate::layer::index), and [`Error::Disk`].
+/// [`Error::Tar`] as for [`index`](fn@crate::layer::index), and [`Error::Disk`].
 pub fn unpack(tar: impl Read, root: &Path, format: Whiteouts, ids: Ids) -> Result<(), Error> {
     let directories = Directories::new(root, format)?;
     let stat = fstat(directories.root()).map_err(Error::disk("cannot look at", root))?;
