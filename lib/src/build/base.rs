@@ -60,6 +60,8 @@ pub(super) async fn named(
             path.display()
         ))
         .into()),
+        // `oci-archive:base.tar` and its like; what names no transport is a reference.
+        None if let Ok(locator) = name.parse::<Locator>() => at(shared, &locator, platform).await,
         None => match name.parse::<Reference>() {
             Ok(reference) => referenced(shared, &reference, platform).await,
             Err(error) => Err(Problem::Value(error.to_string()).into()),

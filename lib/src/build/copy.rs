@@ -62,8 +62,9 @@ pub(super) async fn copy(
     add: bool,
 ) -> Result<(), BuildError> {
     let (job, history) = job(stage, copy, add)?;
-    let mut step = stage.start(instruction);
+    // A step on another stage begins when that stage is done.
     let memo = layers(stage, copy).await?.map(|layers| memo::key(&job, &layers));
+    let mut step = stage.start(instruction);
     let known = match memo {
         Some(key) => memo::get(&stage.shared, key).await?,
         None => None,

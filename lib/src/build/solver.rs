@@ -83,7 +83,7 @@ pub(super) async fn solve(options: Build, store: &Store, registry: &Registry) ->
     let outer = options.cancel.clone();
     let (sender, mut receiver) = mpsc::channel(1);
     let shared = Arc::new(prepare(options, store, registry, sender).await?);
-    let guard = CancelOnDrop(shared.cancel.clone());
+    let mut guard = CancelOnDrop(Some(shared.cancel.clone()));
     let result = {
         let work = finish(&shared);
         let cancelled = async {
@@ -97,22 +97,25 @@ pub(super) async fn solve(options: Build, store: &Store, registry: &Registry) ->
             () = cancelled => Err(Problem::Cancelled.into()),
         }
     };
-    match &result {
-        Ok(_) => std::mem::forget(guard),
-        Err(_) => drop(guard),
+    if result.is_ok() {
+        // The image may still be written somewhere.
+        guard.0 = None;
     }
+    drop(guard);
     // What runs in other threads has been told to stop; the build ends when it has.
     shared.no_more_work();
     while receiver.recv().await.is_some() {}
     result
 }
 
-/// Cancels the processes of a build whose future is done or dropped.
-struct CancelOnDrop(Cancel);
+/// Cancels the processes of a build whose future fails or is dropped.
+struct CancelOnDrop(Option<Cancel>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.0.cancel();
+        if let Some(cancel) = &self.0 {
+            cancel.cancel();
+        }
     }
 }
 
