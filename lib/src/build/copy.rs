@@ -217,10 +217,12 @@ fn inline(stage: &Stage, heredoc: &Heredoc) -> Result<String, BuildError> {
 
 /// What the result depends on.
 fn parts(stage: &Stage, job: &Job, prints: &Fingerprints, downloads: &[Option<add::Download>]) -> Parts {
-    let mut parts = match job.link {
-        // A layer of its own: what is below does not matter.
-        true => Parts::of("COPY --link"),
-        false => stage.parts(if job.add { "ADD" } else { "COPY" }),
+    let operation = if job.add { "ADD" } else { "COPY" };
+    // With --link, a layer of its own: what is below does not matter, unless it is where an owner is looked up.
+    let apart = job.link && job.chown.as_deref().is_none_or(super::users::is_numeric);
+    let mut parts = match apart {
+        true => stage.parts_alone(&format!("{operation} --link")),
+        false => stage.parts(operation).with("--link", job.link),
     };
     parts = parts
         .with("the destination", format!("{:?}", job.destination))

@@ -270,7 +270,8 @@ impl Layers {
     }
 
     /// Makes a layer of these changes.
-    pub async fn make(&self, shared: &Arc<Shared>, changes: Vec<Change>) -> Result<Made, BuildError> {
+    pub async fn make(&self, shared: &Arc<Shared>, mut changes: Vec<Change>) -> Result<Made, BuildError> {
+        clamp_times(&mut changes, shared.latest_time());
         let (store, compression) = (self.store.clone(), shared.options.compression);
         let made = self
             .with_contents(shared, changes, move |changes, contents| {
@@ -399,6 +400,16 @@ fn unpack_blob(store: &Store, engine: &Engine, layer: &Layer) -> Result<PathBuf,
     });
     read??;
     Ok(directory.publish(engine.format(), &layer.diff_id)?)
+}
+
+/// No time later than this one.
+pub(super) fn clamp_times(changes: &mut [Change], latest: Option<i64>) {
+    let Some(latest) = latest else { return };
+    for change in changes {
+        if let What::Node(node) = &mut change.what {
+            node.metadata.mtime = node.metadata.mtime.min(latest);
+        }
+    }
 }
 
 /// Adds the directories above changes that are not among them, as the tree has them: see

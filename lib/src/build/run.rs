@@ -11,7 +11,7 @@ use std::{
 use super::{
     config,
     error::{BuildError, Problem},
-    layers::{self, complete},
+    layers::{self, clamp_times, complete},
     mounts::{self, Mounted},
     solver::{PROXIES, Shared},
     stage::{Made, Stage, Step},
@@ -174,7 +174,6 @@ async fn execute(
     let identity = users(stage).await?.identity(&stage.image.config().config.user)?;
     let environment = environment(stage, &identity, &mounts);
     let mounts = mounts::prepare(&shared, &engine, mounts).await?;
-    let clamp = shared.epoch.filter(|_| shared.options.clamp_times);
     let workdir = stage.image.config().config.working_dir.clone();
     let process = Process {
         argv: program.argv.iter().map(OsString::from).collect(),
@@ -201,7 +200,6 @@ async fn execute(
         engine,
         lowers,
         tree,
-        clamp,
         step: id,
     };
     // The mounts' locks are held until the process has ended.
@@ -232,8 +230,6 @@ struct Work {
     lowers: Vec<PathBuf>,
     /// What they are together.
     tree: Tree,
-    /// Latest time of a file.
-    clamp: Option<i64>,
     step: StepId,
 }
 
@@ -305,9 +301,7 @@ impl Work {
         let write = |out: &mut dyn Write| -> Result<(), layer::Error> {
             let changes = layer::scan_upper(upper, self.engine.whiteouts(), &self.tree)?;
             let mut changes = complete(changes, &self.tree);
-            if let Some(latest) = self.clamp {
-                clamp_times(&mut changes, latest);
-            }
+            clamp_times(&mut changes, self.shared.latest_time());
             layer::set_times(upper, &changes)?;
             layer::write_tar(&changes, &LocalContents, BufWriter::with_capacity(1 << 17, out))
         };
@@ -317,15 +311,6 @@ impl Work {
         })??;
         self.shared.layers.know(&made.layer);
         Ok(made)
-    }
-}
-
-/// No time later than this one.
-pub(super) fn clamp_times(changes: &mut [Change], latest: i64) {
-    for change in changes {
-        if let What::Node(node) = &mut change.what {
-            node.metadata.mtime = node.metadata.mtime.min(latest);
-        }
     }
 }
 

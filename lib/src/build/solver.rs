@@ -282,6 +282,11 @@ impl Shared {
         (self.options.sink)(event);
     }
 
+    /// Files of new layers get no later time than this, seconds since 1970.
+    pub fn latest_time(&self) -> Option<i64> {
+        self.epoch.filter(|_| self.options.clamp_times)
+    }
+
     /// The number for the next step.
     pub fn next_step(&self) -> StepId {
         self.next_step.fetch_add(1, Ordering::Relaxed)

@@ -297,9 +297,18 @@ impl Stage {
     /// Parts that the key of every step has that sees the layers below.
     pub fn parts(&self, operation: &str) -> Parts {
         let below = self.image.layers().iter().map(|layer| layer.diff_id.to_string());
-        Parts::of(operation)
+        self.parts_alone(operation)
             .with_list("the layers below", below)
             .with("platform", self.image.platform())
+    }
+
+    /// Parts that the key of a step has that does not look at what is below.
+    pub fn parts_alone(&self, operation: &str) -> Parts {
+        let parts = Parts::of(operation);
+        match self.shared.latest_time() {
+            Some(latest) => parts.with("the latest time of files", latest),
+            None => parts,
+        }
     }
 
     /// Begins a step.

@@ -2,12 +2,14 @@
 //!
 //! - `cages`: kinds of place that rbuild must work in
 //! - `docker_registry`: the real thing, as a process
+//! - `flat`: what an image comes to, with every digest computed again
 //! - `registry`: a registry in this process, which can misbehave
 //! - `web`: a web server in this process
 //! - `need`: programs and abilities that a machine may lack
 
 pub mod cages;
 mod docker_registry;
+pub mod flat;
 mod need;
 pub mod registry;
 pub mod web;

@@ -1,0 +1,27 @@
+//! The Containerfile language, rule by rule: a small file, a small context, and what they yield.
+//!
+//! - `lexing`: lines, continuations, escapes, JSON forms, heredocs
+//! - `variables`: ARG, ENV, expansion
+//! - `stages`: FROM, `--from`, ONBUILD
+//! - `config`: the instructions that change the config alone; history
+//! - `workdir`: WORKDIR and USER
+//! - `copy`: COPY, what is taken and where it goes
+//! - `metadata`: owners, modes, times and links of what is copied
+//! - `ignore`: ignore files, wildcards and `--exclude`
+//! - `add`: ADD and its archives
+//! - `run`: what a RUN sees
+//! - `layers`: what of a RUN's work is kept
+//! - `mounts`: `RUN --mount` and `--network`
+
+mod add;
+mod config;
+mod copy;
+mod ignore;
+mod layers;
+mod lexing;
+mod metadata;
+mod mounts;
+mod run;
+mod stages;
+mod variables;
+mod workdir;

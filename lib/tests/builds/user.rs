@@ -1,0 +1,46 @@
+//! What root can build, an ordinary user with subordinate ids can build, too.
+
+use std::{fs, path::Path, process::Command};
+
+use rbuild_testutils::cages;
+
+use crate::common;
+
+/// Runs the tests of the language again, in a process of an ordinary user. If the tests are one's already, that was it.
+#[test]
+fn an_ordinary_user_gets_the_same_images() {
+    if !nix::unistd::geteuid().is_root() {
+        return assert!(std::env::current_exe().unwrap().exists());
+    }
+    let program = std::env::current_exe().unwrap();
+    cages::rootless(|room| {
+        let own = room.join("tests");
+        fs::copy(&program, &own).unwrap();
+        copy(&common::busybox(), &room.join("busybox"));
+        let output = Command::new(own)
+            .args(["language::", "--test-threads=2"])
+            .env("TMPDIR", room)
+            .env("HOME", room)
+            .env("RBUILD_TEST_BUSYBOX", room.join("busybox"))
+            .current_dir(room)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    });
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => _ = fs::copy(entry.path(), target).unwrap(),
+        }
+    }
+}
