@@ -247,7 +247,7 @@ error: cannot run anything in this environment: user namespaces are not availabl
   |
 2 | RUN true
   | [CARETS]
-hint: run as root, or allow user namespaces: sysctl user.max_user_namespaces (must not be 0), \
+hint: run as root with CAP_SYS_ADMIN, or allow user namespaces: sysctl user.max_user_namespaces (must not be 0), \
 kernel.unprivileged_userns_clone=1 (Debian), kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)
 ",
         );

@@ -92,7 +92,7 @@ impl Missing {
     pub fn hint(&self) -> String {
         match self {
             Self::UserNamespaces { .. } => {
-                "run as root, or allow user namespaces: sysctl user.max_user_namespaces (must not be 0), \
+                "run as root with CAP_SYS_ADMIN, or allow user namespaces: sysctl user.max_user_namespaces (must not be 0), \
                  kernel.unprivileged_userns_clone=1 (Debian), kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)"
                     .to_owned()
             }
@@ -103,7 +103,11 @@ impl Missing {
             Self::IdMapRefused { program, .. } => {
                 format!("check that {program} is set-user-id root and that no_new_privs is not set")
             }
-            Self::Mounts { .. } => "run as root with CAP_SYS_ADMIN, or where user namespaces may mount".to_owned(),
+            Self::Mounts { .. } => {
+                "run as root with CAP_SYS_ADMIN, or where user namespaces may mount: without a seccomp filter that \
+                 forbids it, without kernel.apparmor_restrict_unprivileged_userns=1, with all of /proc visible"
+                    .to_owned()
+            }
             Self::Overlay { .. } => "put the store on ext4, xfs, btrfs or tmpfs: --root DIR".to_owned(),
         }
     }

@@ -29,4 +29,4 @@ pub use error::{Error, Missing};
 pub use spec::{Mount, MountKind, Network, Outcome, RunSpec, User};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -108,3 +108,152 @@ fn failed(what: &str, path: &Path, source: io::Error) -> Error {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::{
+        exec::{
+            Cancel, Mount, MountKind, Outcome,
+            tests::{Bench, on_each_bench},
+        },
+        layer::{Ids, unpack},
+        tree::{Change, Kind, Metadata, Node, What},
+    };
+
+    /// A tree of nothing but its root directory.
+    fn bare(mode: u32, owner: u32) -> Tree {
+        let metadata = Metadata {
+            mode,
+            uid: owner,
+            gid: owner,
+            mtime: 1000,
+            ..Metadata::default()
+        };
+        let node = Node {
+            metadata,
+            kind: Kind::Directory,
+        };
+        let mut tree = Tree::new();
+        tree.apply(&[Change {
+            path: "".into(),
+            what: What::Node(node),
+        }])
+        .unwrap();
+        tree
+    }
+
+    fn run(bench: &Bench, rootfs: &Rootfs, script: &str) -> String {
+        let kind = MountKind::Bind {
+            source: bench.base().join("bin/busybox"),
+            read_only: true,
+        };
+        let spec = RunSpec {
+            argv: ["/bin/busybox", "sh", "-c", script].map(Into::into).into(),
+            mounts: vec![Mount {
+                target: "/bin/busybox".into(),
+                kind,
+            }],
+            ..rootfs.run_spec()
+        };
+        let mut said = Vec::new();
+        let cancel = Cancel::new().unwrap();
+        let outcome = bench
+            .engine
+            .run(&spec, &cancel, &mut |_, bytes| said.extend_from_slice(bytes));
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(outcome.unwrap(), Outcome::Exited(0), "{said}");
+        said
+    }
+
+    #[test]
+    fn what_a_run_wrote_is_the_next_layer() {
+        on_each_bench(|bench| {
+            let (first, second) = (bench.room.join("first"), bench.room.join("second"));
+            let rootfs = Rootfs::new(&bench.engine, &bench.room, vec![], &bare(0o750, 7)).unwrap();
+            let script =
+                "busybox stat -c '%a %u' /; busybox mkdir /d /gone; echo 1 > /d/f; busybox chown 9 / /d";
+            assert_eq!(
+                run(bench, &rootfs, &format!("alias busybox=/bin/busybox; {script}")),
+                "750 7\n"
+            );
+            rootfs.publish(&first).unwrap();
+            let rootfs =
+                Rootfs::new(&bench.engine, &bench.room, vec![first.clone()], &bare(0o750, 9)).unwrap();
+            let script = "/bin/busybox cat /d/f; /bin/busybox stat -c %u / /d; /bin/busybox rmdir /gone";
+            assert_eq!(run(bench, &rootfs, script), "1\n9\n9\n");
+            rootfs.publish(&second).unwrap();
+            let lowers = vec![second.clone(), first.clone()];
+            let rootfs = Rootfs::new(&bench.engine, &bench.room, lowers, &bare(0o750, 9)).unwrap();
+            assert_eq!(run(bench, &rootfs, "cd /; echo *"), "bin d dev etc proc sys\n");
+            // Who comes second keeps what is there.
+            rootfs.publish(&second).unwrap();
+            bench
+                .engine
+                .with_ids(|| fs::symlink_metadata(second.join("gone")).map(|_| ()))
+                .unwrap();
+            for layer in [first, second] {
+                bench.engine.remove_tree(&layer).unwrap();
+            }
+            assert_nothing_left(bench);
+        });
+    }
+
+    #[test]
+    fn what_is_not_published_goes_away() {
+        on_each_bench(|bench| {
+            let rootfs = Rootfs::new(&bench.engine, &bench.room, vec![], &bare(0o755, 0)).unwrap();
+            run(
+                bench,
+                &rootfs,
+                "cd /; /bin/busybox mkdir d; echo > d/f; /bin/busybox chown -R 5 d; /bin/busybox chmod 0 d",
+            );
+            drop(rootfs);
+            assert_nothing_left(bench);
+            let missing = vec![bench.room.join("nothing")];
+            assert!(Rootfs::new(&bench.engine, &bench.room, missing, &bare(0o755, 0)).is_err());
+            assert_nothing_left(bench);
+        });
+    }
+
+    #[test]
+    fn unpacked_layers_and_runs_agree_on_owners() {
+        on_each_bench(|bench| {
+            let layer = bench.room.join("layer");
+            fs::create_dir(&layer).unwrap();
+            let mut tar = tar::Builder::new(Vec::new());
+            let mut header = tar::Header::new_gnu();
+            header.set_uid(33);
+            header.set_gid(44);
+            header.set_mode(0o4750);
+            header.set_size(0);
+            tar.append_data(&mut header, "file", io::empty()).unwrap();
+            let tar = tar.into_inner().unwrap();
+            let format = bench.engine.whiteouts();
+            bench
+                .engine
+                .with_ids(|| unpack(&tar[..], &layer, format, Ids::Set))
+                .unwrap();
+            let rootfs =
+                Rootfs::new(&bench.engine, &bench.room, vec![layer.clone()], &bare(0o755, 0)).unwrap();
+            assert_eq!(
+                run(bench, &rootfs, "/bin/busybox stat -c '%a %u %g' /file"),
+                "4750 33 44\n"
+            );
+            assert_eq!(fs::metadata(rootfs.upper()).unwrap().mode() & 0o7777, 0o755);
+            drop(rootfs);
+            bench.engine.remove_tree(&layer).unwrap();
+        });
+    }
+
+    fn assert_nothing_left(bench: &Bench) {
+        let mut names: Vec<_> = fs::read_dir(&bench.room)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["base", "runs"]);
+    }
+}

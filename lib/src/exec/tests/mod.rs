@@ -23,14 +23,14 @@ use super::{
 };
 
 /// A machine with an engine and a base layer that holds busybox.
-pub(super) struct Bench {
+pub(crate) struct Bench {
     pub cage: Cage,
     pub engine: Engine,
     pub room: PathBuf,
 }
 
 /// What came of a run.
-pub(super) struct Ran {
+pub(crate) struct Ran {
     pub result: Result<Outcome, Error>,
     pub stdout: String,
     pub stderr: String,
@@ -38,7 +38,7 @@ pub(super) struct Ran {
 }
 
 /// Checks something in each cage.
-pub(super) fn on_each_bench(check: impl Fn(&Bench)) {
+pub(crate) fn on_each_bench(check: impl Fn(&Bench)) {
     if need("busybox").is_none() {
         return;
     }
