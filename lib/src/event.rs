@@ -79,17 +79,18 @@ pub enum Event {
         #[serde(serialize_with = "seconds", rename = "seconds")]
         elapsed: Duration,
     },
-    /// A blob starts to move.
+    /// A blob or a download starts to move.
     TransferStarted {
         /// Which one.
         transfer: TransferId,
         /// Which way.
         direction: Direction,
-        /// The blob.
-        digest: Digest,
-        /// Its size in bytes.
+        /// The blob; a download has no digest before it is complete.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        digest: Option<Digest>,
+        /// Its size in bytes; 0 if nobody says.
         size: u64,
-        /// Where from or to: `registry.example/app`, `oci:dir`.
+        /// Where from or to: `registry.example/app`, `oci:dir`, `https://host/file`.
         place: String,
     },
     /// More of a blob has moved.

@@ -179,8 +179,10 @@ impl Live {
                 size,
                 place,
             } => {
-                self.transfers
-                    .insert(*transfer, Transfer::new(*direction, digest, *size, place, now));
+                self.transfers.insert(
+                    *transfer,
+                    Transfer::new(*direction, digest.as_ref(), *size, place, now),
+                );
             }
             Event::TransferProgress { transfer, bytes } => {
                 if let Some(moving) = self.transfers.get_mut(transfer) {

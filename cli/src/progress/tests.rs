@@ -42,7 +42,7 @@ fn transfer(transfer: u64, direction: Direction, place: &str) -> Event {
     Event::TransferStarted {
         transfer,
         direction,
-        digest: Digest::of(""),
+        digest: Some(Digest::of("")),
         size: 30_000_000,
         place: place.into(),
     }

@@ -48,10 +48,10 @@ pub struct Transfer {
 
 impl Transfer {
     /// One that has just begun.
-    pub fn new(direction: Direction, digest: &Digest, size: u64, place: &str, now: Duration) -> Self {
+    pub fn new(direction: Direction, digest: Option<&Digest>, size: u64, place: &str, now: Duration) -> Self {
         Self {
             direction,
-            blob: digest.short(),
+            blob: digest.map_or_else(|| "a file".to_owned(), Digest::short),
             size,
             place: harmless(place),
             since: now,

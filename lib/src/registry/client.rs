@@ -24,6 +24,8 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) keychain: Arc<dyn Keychain>,
     hosts: Mutex<HashMap<String, Arc<OnceCell<Arc<Host>>>>>,
+    /// Clients for downloads, by `HOST[:PORT]`.
+    pub(super) sites: Mutex<HashMap<String, reqwest::Client>>,
 }
 
 pub(super) struct Settings {
@@ -127,6 +129,7 @@ impl Builder {
                 settings,
                 keychain,
                 hosts: Mutex::default(),
+                sites: Mutex::default(),
             }),
         }
     }
@@ -161,6 +164,8 @@ mod tests {
         check(registry.push_blob(at, &blob, None, &|| Ok(Box::new(std::io::empty())), &sink));
         check(registry.push_manifest(at, &blob.media_type, bytes::Bytes::new()));
         check(registry.tags(at));
+        check(registry.referrers(at, None));
+        check(registry.download("", None, || Ok(Vec::new()), &sink));
         check(registry.delete(at));
     }
 }

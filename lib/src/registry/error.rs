@@ -2,11 +2,11 @@
 
 use std::{fmt, io, time::Duration};
 
-use crate::{Digest, image, registry::Reference};
+use crate::{Digest, image};
 
-/// An operation on a registry failed.
+/// An operation on a registry failed, or a download.
 ///
-/// Prints as `PLACE: CAUSE`, where the place is `HOST/REPOSITORY[:TAG][@DIGEST]`.
+/// Prints as `PLACE: CAUSE`, where the place is `HOST/REPOSITORY[:TAG][@DIGEST]`, or the URL.
 #[derive(Debug)]
 pub struct Error {
     place: String,
@@ -88,10 +88,10 @@ pub enum Cause {
         reason: String,
     },
     /// The registry asks to wait for longer than is sensible (429 or 503 with Retry-After).
-    #[error("the registry is too busy, and asks to come back in {} s", .0.as_secs())]
+    #[error("the server is too busy, and asks to come back in {} s", .0.as_secs())]
     Busy(Duration),
     /// Any other answer that is not success.
-    #[error("the registry answers {status}{}", Said(.message))]
+    #[error("the server answers {status}{}", Said(.message))]
     Status {
         /// The HTTP status with its name.
         status: reqwest::StatusCode,
@@ -130,7 +130,7 @@ pub enum Cause {
         limit: u64,
     },
     /// The answer breaks the protocol.
-    #[error("the registry's answer makes no sense: {0}")]
+    #[error("the server's answer makes no sense: {0}")]
     Protocol(String),
     /// A manifest in a format that is not supported.
     #[error("a manifest of type {0} is not supported")]
@@ -146,7 +146,7 @@ pub enum Cause {
         /// What is wrong with the server's certificate, or with the files for it on this machine.
         reason: String,
     },
-    /// What was pulled could not be written.
+    /// What was pulled or downloaded could not be written.
     #[error("cannot write what was pulled")]
     Write(#[source] io::Error),
     /// What is to be pushed could not be read.
@@ -196,14 +196,14 @@ impl fmt::Display for Said<'_> {
 }
 
 impl Error {
-    pub(super) fn new(place: &Reference, cause: Cause) -> Self {
+    pub(super) fn new(place: &(impl fmt::Display + ?Sized), cause: Cause) -> Self {
         Self {
             place: place.to_string(),
             cause,
         }
     }
 
-    /// Where: `HOST/REPOSITORY[:TAG][@DIGEST]`.
+    /// Where: `HOST/REPOSITORY[:TAG][@DIGEST]`, or the URL.
     pub fn place(&self) -> &str {
         &self.place
     }

@@ -55,7 +55,7 @@ impl Host {
             };
             let base = Url::parse(&format!("{}://{name}", way.scheme))
                 .map_err(|error| Error::new(at, Cause::Protocol(format!("bad host name: {error}"))))?;
-            let client = client(at, settings, way.verify)?;
+            let client = client(at.host(), settings, way.verify).map_err(|cause| Error::new(at, cause))?;
             let host = Self {
                 base,
                 client,
@@ -112,10 +112,7 @@ impl Host {
 
 /// The ways to try, best first. Plain HTTP is tried first on loopback, where it crosses no network and TLS is rare.
 fn ways(host: &str, settings: &Settings) -> std::vec::IntoIter<Way> {
-    let insecure = settings
-        .insecure
-        .iter()
-        .any(|listed| listed == host || listed == without_port(host));
+    let insecure = is_insecure(host, settings);
     let plain = Way {
         scheme: "http",
         verify: true,
@@ -130,6 +127,15 @@ fn ways(host: &str, settings: &Settings) -> std::vec::IntoIter<Way> {
         (false, false) => vec![tls],
     }
     .into_iter()
+}
+
+/// Whether the host's certificate need not be checked.
+pub(super) fn is_insecure(host: &str, settings: &Settings) -> bool {
+    let names = [host, without_port(host)];
+    settings
+        .insecure
+        .iter()
+        .any(|listed| names.contains(&listed.as_str()))
 }
 
 fn without_port(host: &str) -> &str {
@@ -149,24 +155,20 @@ pub(super) fn is_loopback(host: &str) -> bool {
             .is_some_and(|address: Ipv6Addr| address.is_loopback())
 }
 
-fn client(at: &Reference, settings: &Settings, verify: bool) -> Result<Client, Error> {
-    let tls_error = |reason| {
-        Error::new(
-            at,
-            Cause::Tls {
-                host: at.host().to_owned(),
-                reason,
-            },
-        )
+/// The client for a host (`HOST[:PORT]`): whom it trusts, and whether there may be a proxy.
+pub(super) fn client(name: &str, settings: &Settings, verify: bool) -> Result<Client, Cause> {
+    let tls_error = |reason| Cause::Tls {
+        host: name.to_owned(),
+        reason,
     };
-    let certificates = HostCertificates::read(&settings.certificates, at.host()).map_err(tls_error)?;
+    let certificates = HostCertificates::read(&settings.certificates, name).map_err(tls_error)?;
     let tls = tls::client_config(certificates, verify).map_err(tls_error)?;
     let builder = Client::builder()
         .tls_backend_preconfigured(tls)
         .connect_timeout(settings.connect_timeout)
         .user_agent(USER_AGENT);
     // A proxy could not reach this machine's own loopback interface.
-    let builder = if is_loopback(at.host()) {
+    let builder = if is_loopback(name) {
         builder.no_proxy()
     } else {
         builder

@@ -1,6 +1,6 @@
 //! One request: with the login it needs, and with every way it can go wrong put into words.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{error::Error as _, fmt, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use oci_client::errors::OciEnvelope;
@@ -183,7 +183,7 @@ fn shorten(words: &str) -> String {
 }
 
 /// No answer to a request, or half an answer.
-pub(super) fn failure(at: &Reference, error: reqwest::Error) -> Failure {
+pub(super) fn failure(at: &(impl fmt::Display + ?Sized), error: reqwest::Error) -> Failure {
     if let Some(tls) = find::<rustls::Error>(&error) {
         let cause = Cause::Tls {
             host: host_of(&error),
@@ -205,7 +205,7 @@ pub(super) fn failure(at: &Reference, error: reqwest::Error) -> Failure {
 }
 
 /// Nothing came for too long.
-pub(super) fn silent(at: &Reference, url: &Url, idle: Duration) -> Failure {
+pub(super) fn silent(at: &(impl fmt::Display + ?Sized), url: &Url, idle: Duration) -> Failure {
     let reason = format!("no answer within {} s", idle.as_secs_f32());
     let cause = Cause::Connection {
         host: authority(url),

@@ -5,6 +5,7 @@
 //! - `reference`: names of images, parsed by docker's rules
 //! - `client`: [`Registry`] and its settings; everything below is one more group of its methods
 //! - `manifest`, `pull`, `push`, `list`: what can be asked of a registry
+//! - `download`: files from any web server, by the same rules
 //! - `oci`: what of that oci-client asks for us
 //! - `blobs`: a repository as a [`Blobs`](crate::image::Blobs), for code that blocks
 //! - `http`: one request, with the login it needs, and every failure put into words
@@ -34,6 +35,7 @@ mod challenge;
 mod client;
 mod credential_helper;
 mod docker_config;
+mod download;
 mod error;
 mod host;
 mod http;
@@ -50,6 +52,7 @@ mod tls;
 pub use blobs::Repository;
 pub use client::{Builder, Registry};
 pub use docker_config::DockerKeychain;
+pub use download::{Downloaded, Validators};
 pub use error::{Cause, Error, Kind};
 pub use keychain::{Anonymous, Chain, Credentials, Explicit, Keychain, KeychainError, Secret};
 pub use manifest::{Fetched, Resolved};

@@ -274,14 +274,23 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn start(sink: &Sink, direction: Direction, blob: Blob, at: &Reference) -> Self {
+        Self::begin(sink, direction, Some(blob.digest), blob.size, at.name())
+    }
+
+    pub(super) fn begin(
+        sink: &Sink,
+        direction: Direction,
+        digest: Option<Digest>,
+        size: u64,
+        place: String,
+    ) -> Self {
         let transfer = next_transfer();
-        let Blob { digest, size } = blob;
         sink(Event::TransferStarted {
             transfer,
             direction,
             digest,
             size,
-            place: at.name(),
+            place,
         });
         Self {
             sink: sink.clone(),

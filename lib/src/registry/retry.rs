@@ -1,13 +1,14 @@
 //! Trying again: what can be, how often, and how long to wait before.
 
 use std::{
+    fmt,
     hash::{BuildHasher, Hasher as _},
     time::{Duration, SystemTime},
 };
 
 use reqwest::{StatusCode, header::HeaderMap};
 
-use super::{Cause, Error, Reference};
+use super::{Cause, Error};
 
 /// How often and after which pauses a failed request is made again.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +74,11 @@ impl Retry {
     }
 
     /// Does `attempt` until it succeeds, cannot succeed, or has failed too often.
-    pub(super) async fn run<T, F>(self, at: &Reference, mut attempt: impl FnMut() -> F) -> Result<T, Error>
+    pub(super) async fn run<T, F>(
+        self,
+        at: &(impl fmt::Display + Sync),
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -89,7 +94,11 @@ impl Retry {
 
 impl Attempts {
     /// Waits before the next attempt, or gives the failure back as final.
-    pub(super) async fn pause(&mut self, at: &Reference, failure: Failure) -> Result<(), Error> {
+    pub(super) async fn pause(
+        &mut self,
+        at: &(impl fmt::Display + Sync),
+        failure: Failure,
+    ) -> Result<(), Error> {
         self.failed += 1;
         let pause = match failure.again {
             Again::Yes if self.failed < self.policy.attempts => self.backoff(),

@@ -56,7 +56,7 @@ fn registries_that_know_no_pages() {
     let (_server, at) = always(1000);
     let error = run(client().tags(&at)).unwrap_err().to_string();
     let expected =
-        "the registry's answer makes no sense: after the first 1000 tags it gives the same ones again";
+        "the server's answer makes no sense: after the first 1000 tags it gives the same ones again";
     assert_eq!(error, format!("{at}: {expected}"));
 }
 
@@ -127,7 +127,7 @@ fn failures_that_pass_and_failures_that_do_not() {
         (
             &at,
             Some(Fault::Status(500)),
-            "the registry answers 500 Internal Server Error (FAULT: this is a test)",
+            "the server answers 500 Internal Server Error (FAULT: this is a test)",
         ),
         (
             &at,

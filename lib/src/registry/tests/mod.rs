@@ -1,5 +1,6 @@
 //! The client against a registry in this process that can misbehave, and against a real one.
 
+mod download;
 mod errors;
 mod list;
 mod login;

@@ -95,7 +95,7 @@ fn what_does_not_pass_is_an_error() {
         (Fault::Truncate(1000), "broke off after 4000 of 300000 bytes"),
         (
             Fault::Status(503),
-            "the registry answers 503 Service Unavailable (FAULT: this is a test)",
+            "the server answers 503 Service Unavailable (FAULT: this is a test)",
         ),
         (Fault::Status(418), "418"),
         (Fault::WrongBytes, "wrong content: expected sha256:"),

@@ -159,7 +159,7 @@ fn what_does_not_pass_is_an_error() {
     assert_eq!(
         error,
         format!(
-            "{}/app: the registry answers 507 Insufficient Storage (FAULT: this is a test)",
+            "{}/app: the server answers 507 Insufficient Storage (FAULT: this is a test)",
             registry.host()
         )
     );
