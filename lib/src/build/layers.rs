@@ -1,10 +1,10 @@
 //! Layers as the build uses them: fetched, indexed, unpacked, made.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     fs::File,
     hash::Hash,
-    io::{self, BufWriter, Read, Write},
+    io::{self, Read, Write},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -14,17 +14,17 @@ use tokio::sync::OnceCell;
 use super::{
     error::{BuildError, Problem},
     input::TarContext,
+    place::with_parents,
     solver::Shared,
     stage::Made,
 };
 use crate::{
     Digest,
     event::Sink,
-    exec::Engine,
     image::{Blobs, Descriptor, Layer},
     layer::{self, Compression, LayerIndex, Sources},
     registry::{Reference, Registry},
-    store::{LayerDir, Store, TmpDir},
+    store::{Store, TmpDir},
     tree::{Change, Tree, What},
 };
 
@@ -37,13 +37,13 @@ pub(super) enum Origin {
 
 /// What is known of layers, and each piece of work on one done once.
 pub(super) struct Layers {
-    store: Store,
+    pub(super) store: Store,
     registry: Registry,
     sink: Sink,
     known: Mutex<Known>,
     fetched: Once<Digest, ()>,
     indexed: Once<Digest, Arc<LayerIndex>>,
-    unpacked: Once<Digest, PathBuf>,
+    pub(super) unpacked: Once<Digest, PathBuf>,
 }
 
 #[derive(Default)]
@@ -158,81 +158,6 @@ impl Layers {
             .await
     }
 
-    /// Directories of unpacked layers for overlayfs, the topmost first.
-    pub async fn unpack(
-        &self,
-        shared: &Arc<Shared>,
-        engine: &Engine,
-        layers: &[Layer],
-    ) -> Result<Vec<PathBuf>, BuildError> {
-        let each = layers.iter().map(|layer| self.unpack_one(shared, engine, layer));
-        let mut paths = futures_util::future::try_join_all(each).await?;
-        paths.reverse();
-        // The same layer may be there twice, for overlayfs it may not; what the lower one says the upper one repeats.
-        let mut seen = HashSet::new();
-        paths.retain(|path| seen.insert(path.clone()));
-        Ok(paths)
-    }
-
-    async fn unpack_one(
-        &self,
-        shared: &Arc<Shared>,
-        engine: &Engine,
-        layer: &Layer,
-    ) -> Result<PathBuf, BuildError> {
-        self.unpacked
-            .get(layer.diff_id, || async {
-                if let Some(path) = self.store.layer_dir(engine.format(), &layer.diff_id) {
-                    return Ok(path);
-                }
-                self.fetch(shared, &layer.descriptor).await?;
-                let (store, engine, layer) = (self.store.clone(), engine.clone(), layer.clone());
-                shared
-                    .blocking(move || unpack_blob(&store, &engine, &layer))
-                    .await
-            })
-            .await
-    }
-
-    /// Unpacks files that are no layer, for a bind mount.
-    pub async fn unpack_files(
-        &self,
-        shared: &Arc<Shared>,
-        engine: &Engine,
-        changes: Vec<Change>,
-    ) -> Result<PathBuf, BuildError> {
-        let key = Digest::of(format!("{changes:?}"));
-        self.unpacked
-            .get(key, || async {
-                if let Some(path) = self.store.layer_dir(engine.format(), &key) {
-                    return Ok(path);
-                }
-                let directory = self.unpack_apart(shared, engine, changes).await?;
-                Ok(directory.publish(engine.format(), &key)?)
-            })
-            .await
-    }
-
-    /// Unpacks files into a directory that nobody else has.
-    pub async fn unpack_apart(
-        &self,
-        shared: &Arc<Shared>,
-        engine: &Engine,
-        changes: Vec<Change>,
-    ) -> Result<LayerDir, BuildError> {
-        let directory = self.store.new_layer_dir()?;
-        let engine = engine.clone();
-        let fill = move |changes: &[Change], contents: &dyn layer::Contents| {
-            let (root, format) = (directory.root(), engine.whiteouts());
-            let unpack = |tar: &mut dyn Read| layer::unpack(tar, &root, format, layer::Ids::Set);
-            engine.feed(unpack, |pipe| {
-                layer::write_tar(changes, contents, BufWriter::with_capacity(1 << 17, pipe))
-            })??;
-            Ok(directory)
-        };
-        self.with_contents(shared, changes, fill).await
-    }
-
     /// Runs `work` with the contents of `changes` at hand, in another thread. Blobs that hold them are fetched first.
     pub async fn with_contents<T: Send + 'static>(
         &self,
@@ -278,8 +203,7 @@ impl Layers {
                 let (reader, writer) = io::pipe().map_err(Problem::io("create", "a pipe"))?;
                 std::thread::scope(|scope| {
                     let eater = scope.spawn(|| ingest(&store, compression, reader));
-                    let written =
-                        layer::write_tar(changes, contents, BufWriter::with_capacity(1 << 17, writer));
+                    let written = layer::write_tar(changes, contents, writer);
                     let made = eater
                         .join()
                         .map_err(|_| Problem::Thread("while compressing a layer".to_owned()))?;
@@ -369,7 +293,11 @@ fn save_index(store: &Store, index: &LayerIndex) -> Result<(), BuildError> {
 }
 
 /// Reads a layer's blob to its end, checks its diff ID, and remembers its index.
-fn index_blob(store: &Store, layer: &Layer, tee: Option<&mut dyn Write>) -> Result<LayerIndex, BuildError> {
+pub(super) fn index_blob(
+    store: &Store,
+    layer: &Layer,
+    tee: Option<&mut dyn Write>,
+) -> Result<LayerIndex, BuildError> {
     let blob = Blobs::open(store, &layer.descriptor).map_err(crate::image::Error::from)?;
     let index = layer::index(layer::decompress(blob)?, tee)?;
     if index.diff_id != layer.diff_id {
@@ -383,25 +311,6 @@ fn index_blob(store: &Store, layer: &Layer, tee: Option<&mut dyn Write>) -> Resu
     Ok(index)
 }
 
-fn unpack_blob(store: &Store, engine: &Engine, layer: &Layer) -> Result<PathBuf, BuildError> {
-    let directory = store.new_layer_dir()?;
-    let (root, format) = (directory.root(), engine.whiteouts());
-    let unpack = |tar: &mut dyn Read| {
-        layer::unpack(&mut *tar, &root, format, layer::Ids::Set)?;
-        // A tar may go on after its end marker; whoever feeds it must not find the pipe closed.
-        let rest = io::copy(tar, &mut io::sink()).map(drop);
-        rest.map_err(layer::Error::Read)
-    };
-    let read = engine.feed(unpack, |pipe| {
-        let mut pipe = BufWriter::with_capacity(1 << 17, pipe);
-        let index = index_blob(store, layer, Some(&mut pipe))?;
-        pipe.flush().map_err(Problem::io("write", "a pipe"))?;
-        Ok::<_, BuildError>(index)
-    });
-    read??;
-    Ok(directory.publish(engine.format(), &layer.diff_id)?)
-}
-
 /// No time later than this one.
 pub(super) fn clamp_times(changes: &mut [Change], latest: Option<i64>) {
     let Some(latest) = latest else { return };
@@ -412,30 +321,24 @@ pub(super) fn clamp_times(changes: &mut [Change], latest: Option<i64>) {
     }
 }
 
-/// Adds the directories above changes that are not among them, as the tree has them: see
-/// [`with_parents`](super::place::with_parents).
-pub(super) fn complete(changes: Vec<Change>, tree: &Tree) -> Vec<Change> {
-    let mut by_path: std::collections::BTreeMap<PathBuf, Vec<Change>> = std::collections::BTreeMap::new();
-    let paths = changes.iter().map(|change| change.path.clone()).collect();
-    for path in super::place::with_parents(paths) {
-        if let Some(node) = tree.get(&path) {
-            let change = Change {
+/// Adds the directories above changes that are not among them, as the tree has them: see [`with_parents`].
+pub(super) fn complete(mut changes: Vec<Change>, tree: &Tree) -> Vec<Change> {
+    let own: BTreeSet<PathBuf> = changes.iter().map(|change| change.path.clone()).collect();
+    for path in with_parents(own.clone()).difference(&own) {
+        if let Some(node) = tree.get(path) {
+            changes.push(Change {
                 path: path.clone(),
                 what: What::Node(node.clone()),
-            };
-            by_path.entry(path).or_default().push(change);
+            });
         }
     }
-    let mut own: std::collections::BTreeMap<PathBuf, Vec<Change>> = std::collections::BTreeMap::new();
-    for change in changes {
-        own.entry(change.path.clone()).or_default().push(change);
-    }
-    by_path.extend(own);
-    by_path.into_values().flatten().collect()
+    // Changes of one path stay in their order.
+    changes.sort_by(|a, b| a.path.cmp(&b.path));
+    changes
 }
 
 /// Work that is done once for each key; others wait for whoever does it.
-struct Once<K, V>(Mutex<HashMap<K, Arc<OnceCell<V>>>>);
+pub(super) struct Once<K, V>(Mutex<HashMap<K, Arc<OnceCell<V>>>>);
 
 impl<K, V> Default for Once<K, V> {
     fn default() -> Self {
@@ -444,7 +347,7 @@ impl<K, V> Default for Once<K, V> {
 }
 
 impl<K: Hash + Eq, V: Clone> Once<K, V> {
-    async fn get<F, Fut>(&self, key: K, work: F) -> Result<V, BuildError>
+    pub async fn get<F, Fut>(&self, key: K, work: F) -> Result<V, BuildError>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<V, BuildError>>,

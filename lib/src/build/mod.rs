@@ -7,7 +7,7 @@
 //! - `solver`: the stages that the target needs, side by side, each once
 //! - `stage`: one stage, instruction by instruction
 //! - `base`: what a `FROM` names
-//! - `layers`: layers as the build uses them: indexed, unpacked, made
+//! - `layers`, `lowers`: layers as the build uses them: indexed, made; unpacked
 //! - `select`, `place`: what a COPY takes, and where it goes
 //! - `copy`, `add`, `workdir`, `run`: the instructions that make layers
 //! - `memo`: what a COPY from layers brings
@@ -26,6 +26,7 @@ mod copy;
 pub(crate) mod error;
 mod input;
 mod layers;
+mod lowers;
 mod memo;
 mod mounts;
 mod origin;

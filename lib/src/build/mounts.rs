@@ -255,7 +255,7 @@ async fn kind(
         )));
     }
     let lowers = match mount.source {
-        Some(Source::Layers(layers)) => shared.layers.unpack(shared, engine, &layers).await?,
+        Some(Source::Layers(layers)) => shared.layers.lowers(shared, engine, &layers).await?,
         Some(Source::Files(changes)) => vec![shared.layers.unpack_files(shared, engine, changes).await?],
         None => Vec::new(),
     };

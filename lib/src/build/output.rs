@@ -1,7 +1,7 @@
 //! The finished image and where it goes.
 
 use std::{
-    io::{self, BufWriter, Read, Write},
+    io::{self, Read, Write},
     path::Path,
     sync::Arc,
 };
@@ -182,11 +182,7 @@ impl Built {
         self.shared
             .layers
             .with_contents(&self.shared, changes, move |changes, contents| {
-                Ok(layer::write_tar(
-                    changes,
-                    contents,
-                    BufWriter::with_capacity(1 << 17, out),
-                )?)
+                Ok(layer::write_tar(changes, contents, out)?)
             })
             .await
     }
@@ -207,8 +203,7 @@ impl Built {
                 std::thread::scope(|scope| {
                     let unpack = || layer::unpack(reader, &path, layer::Whiteouts::User, layer::Ids::Keep);
                     let unpacking = scope.spawn(unpack);
-                    let written =
-                        layer::write_tar(changes, contents, BufWriter::with_capacity(1 << 17, writer));
+                    let written = layer::write_tar(changes, contents, writer);
                     let unpacked = unpacking.join();
                     unpacked.map_err(|_| Problem::Thread("while writing a directory".to_owned()))??;
                     Ok(written?)

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     ffi::OsString,
-    io::{BufWriter, Read, Write},
+    io::{Read, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -169,7 +169,7 @@ async fn execute(
     let shared = stage.shared.clone();
     let engine = shared.engine().await?.clone();
     let image_layers: Vec<Layer> = stage.image.layers().to_vec();
-    let lowers = shared.layers.unpack(&shared, &engine, &image_layers).await?;
+    let lowers = shared.layers.lowers(&shared, &engine, &image_layers).await?;
     let tree = stage.tree().await?.clone();
     let identity = users(stage).await?.identity(&stage.image.config().config.user)?;
     let environment = environment(stage, &identity, &mounts);
@@ -303,7 +303,7 @@ impl Work {
             let mut changes = complete(changes, &self.tree);
             clamp_times(&mut changes, self.shared.latest_time());
             layer::set_times(upper, &changes)?;
-            layer::write_tar(&changes, &LocalContents, BufWriter::with_capacity(1 << 17, out))
+            layer::write_tar(&changes, &LocalContents, out)
         };
         let compression = self.shared.options.compression;
         let made = self.engine.produce(write, |tar: &mut dyn Read| {

@@ -1,0 +1,168 @@
+//! Layers on disk, for overlayfs.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    io::Read,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use super::{
+    error::{BuildError, Problem},
+    layers::{Layers, index_blob},
+    place::with_parents,
+    solver::Shared,
+};
+use crate::{
+    Digest,
+    exec::Engine,
+    image::Layer,
+    layer,
+    store::{LayerDir, Store},
+    tree::{Change, Tree, What},
+};
+
+impl Layers {
+    /// Directories that overlayfs makes the root filesystem of these layers of, the topmost first.
+    pub async fn lowers(
+        &self,
+        shared: &Arc<Shared>,
+        engine: &Engine,
+        layers: &[Layer],
+    ) -> Result<Vec<PathBuf>, BuildError> {
+        let mut lowers = self.unpack(shared, engine, layers).await?;
+        let corrections = self.corrections(shared, layers).await?;
+        if !corrections.is_empty() {
+            lowers.insert(0, self.unpack_files(shared, engine, corrections).await?);
+        }
+        Ok(lowers)
+    }
+
+    /// What layers unpacked one by one lack: the owners and modes of directories that they have something in and do
+    /// not list, and hard links to files of layers below.
+    async fn corrections(&self, shared: &Arc<Shared>, layers: &[Layer]) -> Result<Vec<Change>, BuildError> {
+        let mut indexes = Vec::new();
+        let mut paths = BTreeSet::new();
+        for layer in layers {
+            let index = self.index(shared, layer).await?;
+            paths.extend(index.implied_directories());
+            paths.extend(index.foreign_links().into_iter().map(|(name, _)| name));
+            indexes.push(index);
+        }
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut tree = Tree::new();
+        for index in indexes {
+            tree.apply(&index.changes)?;
+        }
+        let node = |path: PathBuf| {
+            let node = tree.get(&path)?.clone();
+            Some(Change {
+                path,
+                what: What::Node(node),
+            })
+        };
+        Ok(with_parents(paths).into_iter().filter_map(node).collect())
+    }
+
+    /// Each layer in a directory of its own.
+    async fn unpack(
+        &self,
+        shared: &Arc<Shared>,
+        engine: &Engine,
+        layers: &[Layer],
+    ) -> Result<Vec<PathBuf>, BuildError> {
+        let each = layers.iter().map(|layer| self.unpack_one(shared, engine, layer));
+        let mut paths = futures_util::future::try_join_all(each).await?;
+        paths.reverse();
+        // The same layer may be there twice, for overlayfs it may not; what the lower one says the upper one repeats.
+        let mut seen = HashSet::new();
+        paths.retain(|path| seen.insert(path.clone()));
+        Ok(paths)
+    }
+
+    async fn unpack_one(
+        &self,
+        shared: &Arc<Shared>,
+        engine: &Engine,
+        layer: &Layer,
+    ) -> Result<PathBuf, BuildError> {
+        self.unpacked
+            .get(layer.diff_id, || async {
+                if let Some(path) = self.store.layer_dir(engine.format(), &layer.diff_id) {
+                    return Ok(path);
+                }
+                self.fetch(shared, &layer.descriptor).await?;
+                let (store, engine, layer) = (self.store.clone(), engine.clone(), layer.clone());
+                shared
+                    .blocking(move || unpack_blob(&store, &engine, &layer))
+                    .await
+            })
+            .await
+    }
+
+    /// Unpacks files that are no layer, for a bind mount.
+    pub async fn unpack_files(
+        &self,
+        shared: &Arc<Shared>,
+        engine: &Engine,
+        changes: Vec<Change>,
+    ) -> Result<PathBuf, BuildError> {
+        let key = Digest::of(format!("{changes:?}"));
+        self.unpacked
+            .get(key, || async {
+                if let Some(path) = self.store.layer_dir(engine.format(), &key) {
+                    return Ok(path);
+                }
+                let directory = self.unpack_apart(shared, engine, changes).await?;
+                Ok(directory.publish(engine.format(), &key)?)
+            })
+            .await
+    }
+
+    /// Unpacks files into a directory that nobody else has.
+    pub async fn unpack_apart(
+        &self,
+        shared: &Arc<Shared>,
+        engine: &Engine,
+        changes: Vec<Change>,
+    ) -> Result<LayerDir, BuildError> {
+        let directory = self.store.new_layer_dir()?;
+        let engine = engine.clone();
+        let fill = move |changes: &[Change], contents: &dyn layer::Contents| {
+            let (root, format) = (directory.root(), engine.whiteouts());
+            let unpack = |tar: &mut dyn Read| layer::unpack(tar, &root, format, layer::Ids::Set);
+            let mut at_source = None;
+            let unpacked = engine.feed(unpack, |pipe| {
+                at_source = layer::write_tar(changes, contents, pipe).err();
+            });
+            match at_source {
+                Some(error) if !matches!(error, layer::Error::Write(_)) => return Err(error.into()),
+                _ => unpacked?,
+            }
+            Ok(directory)
+        };
+        self.with_contents(shared, changes, fill).await
+    }
+}
+
+/// Reads a blob, unpacks it, and remembers its index, in one pass.
+fn unpack_blob(store: &Store, engine: &Engine, layer: &Layer) -> Result<PathBuf, BuildError> {
+    let directory = store.new_layer_dir()?;
+    let (root, format) = (directory.root(), engine.whiteouts());
+    let unpack = |tar: &mut dyn Read| layer::unpack(tar, &root, format, layer::Ids::Set);
+    let mut at_source = None;
+    let unpacked = engine.feed(unpack, |pipe| {
+        at_source = index_blob(store, layer, Some(pipe)).err()
+    });
+    match (at_source, unpacked) {
+        (None, Ok(())) => Ok(directory.publish(engine.format(), &layer.diff_id)?),
+        // Whoever unpacks only saw the tar end early, unless it closed the pipe itself.
+        (Some(error), unpacked) => Err(match (error.problem(), unpacked) {
+            (Problem::Layer(layer::Error::Write(_)), Err(unpacked)) => unpacked.into(),
+            _ => error,
+        }),
+        (None, Err(error)) => Err(error.into()),
+    }
+}
