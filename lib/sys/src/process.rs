@@ -27,8 +27,19 @@ pub enum Keep<'a> {
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
+    /// Readable once it has ended.
     handle: OwnedFd,
-    waited: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Somebody should wait for it.
+    Started,
+    /// That was done.
+    Waited,
+    /// It had ended, and nobody waits for it, before there was a process handle.
+    Lost,
 }
 
 /// How a child ended.
@@ -149,8 +160,17 @@ impl Child {
             Ok(handle) => Ok(Self {
                 pid,
                 handle,
-                waited: false,
+                state: State::Started,
             }),
+            // A process that ignores SIGCHLD has no children that have ended.
+            Err(rustix::io::Errno::SRCH) => {
+                let handle = rustix::event::eventfd(1, rustix::event::EventfdFlags::CLOEXEC)?;
+                Ok(Self {
+                    pid,
+                    handle,
+                    state: State::Lost,
+                })
+            }
             Err(error) => {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
                 let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
@@ -166,12 +186,17 @@ impl Child {
 
     /// Kills it. Fine if it has ended.
     pub fn kill(&self) {
-        let _ = rustix::process::pidfd_send_signal(&self.handle, Signal::KILL);
+        if self.state != State::Lost {
+            let _ = rustix::process::pidfd_send_signal(&self.handle, Signal::KILL);
+        }
     }
 
     /// Waits for its end. To be called once: afterwards nobody knows how it ended.
     pub fn wait(&mut self) -> io::Result<Ended> {
-        self.waited = true;
+        if self.state == State::Lost {
+            return Ok(Ended::Unknown);
+        }
+        self.state = State::Waited;
         loop {
             match rustix::process::waitid(WaitId::PidFd(self.handle.as_fd()), WaitIdOptions::EXITED) {
                 Ok(Some(status)) => {
@@ -198,7 +223,7 @@ impl AsFd for Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if !self.waited {
+        if self.state == State::Started {
             self.kill();
             let _ = self.wait();
         }
@@ -274,6 +299,23 @@ mod tests {
         reader.read_to_end(&mut answer).unwrap();
         assert_eq!(answer, [1, 0]);
         assert_eq!(child.wait().unwrap(), Ended::Exited(0));
+    }
+
+    #[test]
+    fn children_that_nobody_waits_for_are_no_error() {
+        let mut parent = fork(Keep::All, || {
+            // SAFETY: the action is not a function.
+            unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+            let forked = (0..100).map(|_| fork(Keep::All, || 7));
+            let ended = forked.map(|child| child.and_then(|mut child| child.wait()));
+            i32::from(
+                !ended
+                    .into_iter()
+                    .all(|ended| ended.is_ok_and(|ended| ended == Ended::Unknown)),
+            )
+        })
+        .unwrap();
+        assert_eq!(parent.wait().unwrap(), Ended::Exited(0));
     }
 
     #[test]

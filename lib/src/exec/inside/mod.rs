@@ -117,7 +117,7 @@ impl Inside<'_> {
         )?;
         let again = root.try_clone().doing(|| "keep the root".to_owned())?;
         let mut places = Places::new(again);
-        let dev = system::devices(&mut places)?;
+        let dev = system::devices(&mut places, scaffold.as_fd())?;
         let null = root::open_in_root(&dev, "null".as_ref()).doing(|| "find /dev/null".to_owned())?;
         system::system(&mut places, spec.network, &null)?;
         let proc = places.lasting("/proc").doing(|| "make /proc".to_owned())?;

@@ -60,14 +60,24 @@ fn quiet() -> MountAttrFlags {
     MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC
 }
 
-/// Mounts `/dev`, and gives its root.
-pub(super) fn devices(places: &mut Places) -> Result<OwnedFd, Report> {
+/// Mounts `/dev`, and gives its root. No device node that the run makes there can be opened.
+pub(super) fn devices(places: &mut Places, scaffold: BorrowedFd<'_>) -> Result<OwnedFd, Report> {
     let options = [("mode", "0755"), ("size", "65536k")];
-    let dev = file_system("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let dev = file_system("tmpfs", &options, attributes)?;
     let place = places.lasting("/dev").doing(|| "make /dev".to_owned())?;
     attach(&dev, place.as_fd()).doing(|| "mount /dev".to_owned())?;
+    let nodes = make_directory(scaffold, "nodes")?;
     for (name, major, minor) in DEVICES {
-        device(&dev, name, major, minor).doing(|| format!("make /dev/{name}"))?;
+        let show = || {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            rustix::fs::openat(&dev, name, flags, Mode::from_raw_mode(0o666))?;
+            attach(
+                bind(device(&nodes, name, major, minor)?)?,
+                open_in(dev.as_fd(), name)?.as_fd(),
+            )
+        };
+        show().doing(|| format!("make /dev/{name}"))?;
     }
     for (name, target) in DEVICE_LINKS {
         rustix::fs::symlinkat(target, &dev, name).doing(|| format!("make /dev/{name}"))?;
@@ -86,22 +96,27 @@ pub(super) fn devices(places: &mut Places) -> Result<OwnedFd, Report> {
     Ok(dev)
 }
 
-/// Makes a device node, or shows that of this machine where nodes may not be made or, as on a tmpfs of a user
-/// namespace, not be used.
-fn device(dev: &OwnedFd, name: &str, major: u32, minor: u32) -> std::io::Result<()> {
+/// A device node: a new one, or that of this machine where none may be made.
+fn device(nodes: &OwnedFd, name: &str, major: u32, minor: u32) -> std::io::Result<OwnedFd> {
     let mode = Mode::from_raw_mode(0o666);
-    match mknodat(dev, name, FileType::CharacterDevice, mode, makedev(major, minor)) {
-        Err(Errno::PERM) => {}
-        made => return Ok(made?),
+    match mknodat(
+        nodes,
+        name,
+        FileType::CharacterDevice,
+        mode,
+        makedev(major, minor),
+    ) {
+        Ok(()) => open_in(nodes.as_fd(), name),
+        Err(Errno::PERM) => {
+            let path = format!("/dev/{name}");
+            Ok(rustix::fs::open(
+                path,
+                OFlags::PATH | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?)
+        }
+        Err(error) => Err(error.into()),
     }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    rustix::fs::openat(dev, name, flags, mode)?;
-    let node = rustix::fs::open(
-        format!("/dev/{name}"),
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    attach(bind(node)?, open_in(dev.as_fd(), name)?.as_fd())
 }
 
 /// Pseudo terminals of its own. Group 5 is `tty` in every distribution; it may be beyond the ids of a user namespace.

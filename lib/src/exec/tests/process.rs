@@ -1,10 +1,13 @@
 //! Who a run's process is, how it starts and ends, what it reads and writes.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+};
 
 use rbuild_testutils::cages::Cage;
 
-use super::{Bench, Error, Outcome, User, on_each_bench};
+use super::{Error, Mount, MountKind, Outcome, User, on_each_bench};
 
 #[test]
 fn the_payload_is_root_and_process_one() {
@@ -298,10 +301,49 @@ fn assert_start(result: Result<Outcome, Error>, code: i32, reason: &str) {
 
 #[test]
 fn device_nodes_of_a_run_cannot_be_opened() {
-    on_each_bench(|bench: &Bench| {
+    on_each_bench(|bench| {
         if bench.cage == Cage::Root {
-            let script = "mknod /node c 1 3 && test -c /node && (echo x > /node) 2>/dev/null || echo refused";
-            assert_eq!(bench.prints(script), "refused\n");
+            let script = "for d in / /dev /tmp /proc /sys /dev/shm /dev/pts /dev/mqueue /bound /mine; do
+                mknod $d/node c 1 3 2>/dev/null && (echo x > $d/node) 2>/dev/null && echo $d; done
+                mknod /node2 c 1 3 && ls -l /node2 | cut -c1-10; echo fine > /dev/null";
+            let mut spec = bench.script(script);
+            let bound = bench.room.join("bound");
+            fs::create_dir(&bound).unwrap();
+            spec.mounts = vec![
+                Mount {
+                    target: "/bound".into(),
+                    kind: MountKind::Bind {
+                        source: bound,
+                        read_only: false,
+                    },
+                },
+                Mount {
+                    target: "/mine".into(),
+                    kind: MountKind::Tmpfs {
+                        size: None,
+                        mode: 0o755,
+                    },
+                },
+                Mount {
+                    target: "/tmp".into(),
+                    kind: MountKind::Layers {
+                        lowers: vec![bench.base()],
+                        source: "/tmp".into(),
+                        writable: true,
+                    },
+                },
+            ];
+            assert_eq!(bench.run(&spec).ok(), "crw-r--r--\n");
         }
+    });
+}
+
+#[test]
+fn devices_of_this_machine_do_not_change() {
+    on_each_bench(|bench| {
+        let before = fs::metadata("/dev/null").unwrap();
+        bench.run(&bench.script("chmod 600 /dev/null; chown 5 /dev/null; rm /dev/null; true"));
+        let after = fs::metadata("/dev/null").unwrap();
+        assert_eq!((after.mode(), after.uid()), (before.mode(), before.uid()));
     });
 }
