@@ -130,6 +130,11 @@ fn listen_to_panics() {
     });
 }
 
+/// Whether this is a process that was made for a cage, and has nothing to do with other tests.
+pub fn is_alone() -> bool {
+    IN_A_CAGE.load(Ordering::Relaxed)
+}
+
 /// What a piece of work said when it panicked, with the place.
 fn panic_of(work: impl FnOnce()) -> Option<String> {
     IN_A_CAGE.store(true, Ordering::Relaxed);

@@ -1,25 +1,30 @@
 //! Nothing stays behind, however a run ends.
 
 use std::{
-    cell::Cell,
     fs,
     io::{self, Read, Write},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use rbuild_sys::Keep;
-use rbuild_testutils::cages::Cage;
+use rbuild_testutils::cages::is_alone;
 
 use super::{Bench, Cancel, Error, Outcome, RunSpec, on_each_bench};
 
 /// A number of seconds to sleep that no other process has, by which processes of a run can be found.
 fn mark() -> String {
-    thread_local!(static NUMBER: Cell<u32> = const { Cell::new(0) });
-    NUMBER.set(NUMBER.get() + 1);
-    format!("1{:07}{:03}", std::process::id(), NUMBER.get())
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!(
+        "1{:07}{:03}",
+        std::process::id(),
+        NUMBER.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// Processes that sleep for that long.
@@ -40,8 +45,8 @@ fn assert_nothing_left(bench: &Bench, mark: &str) {
     assert_eq!(sleepers(mark), 0);
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(bench.room.to_str().unwrap()), "{mounts}");
-    if bench.cage == Cage::Rootless {
-        // That cage is a process of its own, without other tests' children.
+    if is_alone() {
+        // This process does not have the children of other tests.
         let children = rustix::process::wait(rustix::process::WaitOptions::NOHANG);
         assert_eq!(children.unwrap_err(), rustix::io::Errno::CHILD);
     }
@@ -170,7 +175,7 @@ fn many_runs_at_once_do_not_meet() {
                 });
             }
         });
-        if bench.cage == Cage::Rootless {
+        if is_alone() {
             assert_eq!(descriptors(), before);
         }
     });
