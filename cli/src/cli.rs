@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::options::{Arg, Output, Pair, Secret, Size, Ssh};
+use crate::options::{Arg, Compress, Output, Pair, Secret, Size, Ssh};
 
 /// The command line as it was given, or what is wrong with it.
 pub fn parse() -> Result<Cli, clap::Error> {
@@ -34,6 +34,8 @@ pub enum Command {
     /// Build an image from a Containerfile
     #[command(visible_alias = "bud")]
     Build(Box<Build>),
+    /// Say what is wrong with a Containerfile, and what is likely not meant, without building it
+    Check(Check),
     /// List the images in the store
     Images(Images),
     /// Remove names of images from the store; `prune` then frees the space
@@ -92,6 +94,18 @@ pub struct Build {
     /// Print the image's digest and nothing else
     #[arg(short, long)]
     pub quiet: bool,
+    /// Compress new layers with gzip[:LEVEL], zstd[:LEVEL] or none [default: gzip]
+    #[arg(long, value_name = "HOW")]
+    pub compression: Option<Compress>,
+    /// The time of the image in seconds since 1970, also of every file in new layers that is later
+    #[arg(long, value_name = "SECONDS", conflicts_with = "rewrite_timestamp")]
+    pub timestamp: Option<u64>,
+    /// Files in new layers are no later than SOURCE_DATE_EPOCH
+    #[arg(long)]
+    pub rewrite_timestamp: bool,
+    /// Only say what is wrong with the Containerfile, as `rbuild check` does
+    #[arg(long)]
+    pub check: bool,
     /// How to show progress
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
     pub progress: ProgressMode,
@@ -103,6 +117,30 @@ pub struct Build {
     pub ssh: Vec<Ssh>,
     /// A directory, a tar file, or - for a tar on standard input
     pub context: OsString,
+}
+
+/// `rbuild check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// The Containerfile, `-` for standard input [default: Containerfile, then Dockerfile, in CONTEXT]
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text, value_name = "FORMAT")]
+    pub format: CheckFormat,
+    /// A directory, a tar file, or - for a tar on standard input
+    pub context: OsString,
+}
+
+/// `--format` of `rbuild check`.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckFormat {
+    /// For people
+    Text,
+    /// An array of findings
+    Json,
+    /// SARIF 2.1.0, for code hosts and editors
+    Sarif,
 }
 
 /// `--progress`.

@@ -3,6 +3,7 @@
 //! - `shared`: the store, standard output, tables
 
 mod build;
+mod check;
 mod du;
 mod images;
 mod prune;
@@ -21,6 +22,7 @@ pub fn run(cli: Cli) -> Outcome {
     let store = || open_store(cli.root.as_deref());
     match cli.command {
         Command::Build(options) => build::run(&options, &store()?),
+        Command::Check(options) => check::run(&options, &store()?),
         Command::Images(options) => Ok(images::run(&options, &store()?)?),
         Command::Rmi(options) => Ok(rmi::run(&options, &store()?)?),
         Command::Prune(options) => Ok(prune::run(&options, &store()?)?),

@@ -1,17 +1,20 @@
 //! Values of flags that have a little language of their own. Parsing only: nothing here touches a file.
 //!
+//! - `compression`: `--compression`
 //! - `fields`: `key=value,key=value`, as `-o`, `--secret` and `--ssh` share it
 //! - `output`: `-o`
 //! - `secret`: `--secret` and `--ssh`
 //! - `pair`: `NAME=VALUE`, `NAME[=VALUE]`
 //! - `size`: `10GB`
 
+mod compression;
 mod fields;
 mod output;
 mod pair;
 mod secret;
 mod size;
 
+pub use compression::Compress;
 pub use output::{Output, Place};
 pub use pair::{Arg, Pair};
 pub use secret::{Secret, SecretSource, Ssh};

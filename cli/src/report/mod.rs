@@ -43,6 +43,13 @@ impl Failure {
         }
     }
 
+    /// An exit code for what was said already.
+    pub fn silent(code: u8) -> Self {
+        let mut failure = Self::new("");
+        failure.code = code;
+        failure
+    }
+
     /// A signal ended the command.
     pub fn interrupted(signal: Signal) -> Self {
         let mut failure = Self::new(format!("interrupted by {signal}"));
@@ -120,6 +127,9 @@ impl fmt::Display for Failure {
 
 /// Prints why the command failed; the exit code says so too.
 pub fn failure(failure: &Failure) -> ExitCode {
+    if failure.message.is_empty() {
+        return ExitCode::from(failure.code);
+    }
     let text = match serde_json::to_string(failure) {
         Ok(line) if failure.json => line + "\n",
         _ => failure.render(Style::of_stderr()),

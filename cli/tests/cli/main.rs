@@ -2,11 +2,13 @@
 //!
 //! - `common`: runs the command in surroundings of its own
 //! - `commands`: all but `build`
+//! - `check`: `rbuild check`; times and compression
 //! - `build`: what it prints, where the image goes
 //! - `errors`: one test for each kind
 //! - `interrupt`: Ctrl-C
 
 mod build;
+mod check;
 mod commands;
 mod common;
 mod errors;

@@ -303,6 +303,11 @@ impl Sources {
         self.ignore.matches(path) && !(is_directory && self.ignore.may_descend(path))
     }
 
+    /// What the ignore file of the context leaves out.
+    pub fn ignore(&self) -> &Ignore {
+        &self.ignore
+    }
+
     /// The tar that the context came as.
     pub fn tar(&self) -> Option<&Arc<TarContext>> {
         self.tar.as_ref()

@@ -3,6 +3,7 @@
 //! [`Build`] says what to build; [`Build::run`] builds it into a store and gives back an [`Built`] that can be written
 //! to any destination. The way there, a file for each part:
 //!
+//! - `check`: what a Containerfile is told without building it
 //! - `input`: the context, the Containerfile and the ignore file
 //! - `solver`: the stages that the target needs, side by side, each once
 //! - `stage`: one stage, instruction by instruction
@@ -21,6 +22,7 @@
 mod add;
 mod base;
 mod cache;
+mod check;
 mod config;
 mod copy;
 pub(crate) mod error;
@@ -42,6 +44,7 @@ mod workdir;
 
 use std::{path::PathBuf, sync::Arc};
 
+pub use check::Checked;
 pub use error::{At, BuildError, Problem};
 pub use output::Built;
 

@@ -134,6 +134,12 @@ async fn prepare(
         };
         tokio::task::spawn_blocking(read).await.map_err(thread_died)??
     };
+    for found in super::check::before_build(&input, sources.ignore())? {
+        (options.sink)(Event::Warning {
+            message: format!("{}: {}", found.name, found.message),
+            line: Some(input.line(found.span.start)),
+        });
+    }
     let epoch = epoch(&options)?;
     let globals = globals(&options, &input)?;
     let graph = graph(&options, &input, &globals)?;

@@ -5,7 +5,7 @@
 //! - `outputs`: where the image goes when it is built
 //! - `files`: `--iidfile` and `--metadata-file`
 
-mod context;
+pub mod context;
 mod files;
 mod outputs;
 mod request;
@@ -13,9 +13,12 @@ mod request;
 use anyhow::{Context, Result};
 use rbuild::{Digest, exec::Cancel, registry::Registry, store::Store};
 
-use super::shared::{print, run_async};
+use super::{
+    check,
+    shared::{print, run_async},
+};
 use crate::{
-    cli::{Build, ProgressMode},
+    cli::{Build, CheckFormat, ProgressMode},
     interrupt::Watch,
     progress::Progress,
     report::{Failure, Outcome},
@@ -23,6 +26,9 @@ use crate::{
 
 /// Builds an image and writes it to where it should go.
 pub fn run(options: &Build, store: &Store) -> Outcome {
+    if options.check {
+        return check::show(&request::build(options)?, CheckFormat::Text, store);
+    }
     let outputs = outputs::plan(options)?;
     run_async(build(options, &outputs, store))
 }

@@ -8,7 +8,7 @@ use rbuild::{Reference, build::Build};
 use super::context;
 use crate::{
     cli,
-    options::{Secret, SecretSource, Ssh},
+    options::{Compress, Secret, SecretSource, Ssh},
 };
 
 /// The build that the flags ask for.
@@ -27,6 +27,7 @@ pub fn build(options: &cli::Build) -> Result<Build> {
     {
         build = build.arg(name, value);
     }
+    build = times(build, options);
     for pair in &options.build_contexts {
         build = build.build_context(&pair.name, context::named(pair)?);
     }
@@ -42,6 +43,9 @@ pub fn build(options: &cli::Build) -> Result<Build> {
     for ssh in &options.ssh {
         build = build.ssh(&ssh.id, socket(ssh)?);
     }
+    if let Some(Compress(compression)) = options.compression {
+        build = build.compression(compression);
+    }
     if options.no_cache {
         build = build.no_cache();
     }
@@ -49,6 +53,23 @@ pub fn build(options: &cli::Build) -> Result<Build> {
         build = build.pull();
     }
     Ok(build)
+}
+
+/// `SOURCE_DATE_EPOCH` of the environment counts unless a flag says otherwise.
+fn times(build: Build, options: &cli::Build) -> Build {
+    const EPOCH: &str = "SOURCE_DATE_EPOCH";
+    if let Some(seconds) = options.timestamp {
+        return build.arg(EPOCH, seconds.to_string()).rewrite_timestamps();
+    }
+    let given = options.build_args.iter().any(|arg| arg.name == EPOCH);
+    let build = match env::var(EPOCH) {
+        Ok(seconds) if !given => build.arg(EPOCH, seconds),
+        _ => build,
+    };
+    match options.rewrite_timestamp {
+        true => build.rewrite_timestamps(),
+        false => build,
+    }
 }
 
 /// The value of a secret.
