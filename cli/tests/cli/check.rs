@@ -17,7 +17,7 @@ warning[StageNameCasing]: stage name Base should be in lower case
  --> app/Containerfile:1:17
   |
 1 | FROM scratch AS Base
-  | [CARETS]
+  |                 [CARETS]
 ";
     assert!(ran.stdout.starts_with(expected), "{}", ran.stdout);
     assert!(
