@@ -3,10 +3,12 @@
 //! - `process`: [`fork`] without `exec`, and [`Child`]
 //! - `namespace`: [`unshare`], the loopback interface, the session keyring
 //! - `mount`: [`set_mount_attributes`]
+//! - [`seccomp`]: filters of system calls
 
 mod mount;
 mod namespace;
 mod process;
+pub mod seccomp;
 
 pub use mount::{MountAttributes, set_mount_attributes};
 pub use namespace::{loopback_up, new_session_keyring, unshare};

@@ -1,4 +1,10 @@
 //! Kinds of place that rbuild must work in, made on the spot.
+//!
+//! - `container`: what a container runtime would do
+//! - `profile`: its filter of system calls
+
+mod container;
+mod profile;
 
 use std::{
     fs,
@@ -20,6 +26,7 @@ use nix::{
 };
 use rbuild_sys::{Ended, Keep};
 
+use self::container::Container;
 use crate::{need, skip};
 
 /// The user of the `rootless` cage, and where its subordinate ids begin.
@@ -31,8 +38,26 @@ const FIRST_SUBORDINATE: u32 = 2_000_000;
 pub enum Cage {
     /// Root with CAP_SYS_ADMIN.
     Root,
+    /// Root in a container: its usual capabilities, under its usual filter of system calls.
+    PodRoot,
     /// An ordinary user with newuidmap and a range of subordinate ids.
     Rootless,
+    /// An ordinary user without newuidmap.
+    RootlessSingle,
+    /// In a container that allows nothing: an unknown user, group 0, no capabilities, no_new_privs, the usual filter,
+    /// everything read-only but one directory.
+    Restricted,
+}
+
+impl Cage {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Root,
+        Self::PodRoot,
+        Self::Rootless,
+        Self::RootlessSingle,
+        Self::Restricted,
+    ];
 }
 
 /// What an ordinary user lacks.
@@ -42,7 +67,7 @@ pub enum Lacking {
     Nothing,
     /// A range in `/etc/subuid` and `/etc/subgid`.
     SubordinateIds,
-    /// newuidmap, newgidmap, and whatever else is in their directory.
+    /// newuidmap and newgidmap.
     IdMapPrograms,
 }
 
@@ -55,6 +80,35 @@ pub fn in_each_cage(check: impl Fn(Cage, &Path)) {
         check(Cage::Root, room.path());
     }
     rootless(|room| check(Cage::Rootless, room));
+}
+
+/// Does something in one of the cages, with an empty directory that belongs to the user there; not at all, and says so,
+/// if this machine cannot give it. Who is not root gets a `Restricted` that lacks what only root can arrange: another
+/// user, and a read-only file system.
+pub fn inside(cage: Cage, check: impl FnOnce(&Path)) {
+    match cage {
+        Cage::Root if !may(CloneFlags::CLONE_NEWNS) => {}
+        Cage::Rootless => rootless(check),
+        Cage::Root | Cage::Restricted => within(cage, check),
+        Cage::PodRoot | Cage::RootlessSingle if !getuid().is_root() => {
+            skip(&format!("only root can make the cage {cage:?}"))
+        }
+        Cage::RootlessSingle if need("newuidmap").is_none() => {}
+        Cage::PodRoot | Cage::RootlessSingle => within(cage, check),
+    }
+}
+
+fn within(cage: Cage, check: impl FnOnce(&Path)) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let room = directory.path();
+    let container = match cage {
+        Cage::Root | Cage::Rootless => return check(room),
+        Cage::RootlessSingle => return as_user(room, Lacking::IdMapPrograms, || check(room)),
+        Cage::PodRoot => Container::pod_root(room),
+        Cage::Restricted => Container::restricted(room),
+    };
+    let container = container.expect("a container");
+    in_child(|| container.enter(), || check(room));
 }
 
 /// Whether this process may make such namespaces; says so if not.
@@ -86,15 +140,20 @@ pub fn rootless(check: impl FnOnce(&Path)) {
 pub fn as_user(room: &Path, lacking: Lacking, check: impl FnOnce()) {
     chown(room, Some(USER), Some(USER)).expect("the directory given away");
     let account = Account::new(lacking).expect("files of an account");
+    in_child(|| account.enter(), check);
+}
+
+/// Does something in a child process that has put itself into a cage.
+fn in_child(enter: impl FnOnce() -> anyhow::Result<()>, check: impl FnOnce()) {
     let (mut reader, writer) = io::pipe().expect("a pipe");
     listen_to_panics();
     let launching = rbuild_sys::launching();
     let mut child = rbuild_sys::fork(Keep::All, || {
         // Else the child could never have one of its own: it has a copy of the lock as it is now.
         drop(launching);
-        let message = match account.enter() {
+        let message = match enter() {
             Ok(()) => panic_of(check),
-            Err(error) => Some(format!("cannot become an ordinary user: {error:#}")),
+            Err(error) => Some(format!("cannot enter the cage: {error:#}")),
         };
         let Some(message) = message else { return 0 };
         let _ = (&writer).write_all(message.as_bytes());
@@ -105,7 +164,7 @@ pub fn as_user(room: &Path, lacking: Lacking, check: impl FnOnce()) {
     let mut message = String::new();
     let _ = reader.read_to_string(&mut message);
     let ended = child.wait().expect("the end of the child");
-    assert_eq!(ended, Ended::Exited(0), "as an ordinary user: {message}");
+    assert_eq!(ended, Ended::Exited(0), "in a cage: {message}");
 }
 
 /// What panics of a cage said, with their places. Only used in a cage.
@@ -168,7 +227,6 @@ impl Account {
             };
             fs::write(directory.path().join(file), range)?;
         }
-        fs::create_dir(directory.path().join("empty"))?;
         Ok(Self { directory, lacking })
     }
 
@@ -190,8 +248,9 @@ impl Account {
             cover(file, &PathBuf::from("/etc").join(file))?;
         }
         if self.lacking == Lacking::IdMapPrograms {
-            let program = need("newuidmap").context("newuidmap")?;
-            cover("empty", program.parent().context("a directory")?)?;
+            for program in ["newuidmap", "newgidmap"] {
+                cover("/dev/null", &need(program).context(program)?)?;
+            }
         }
         let (uid, gid) = (Uid::from_raw(USER), Gid::from_raw(USER));
         setgroups(&[gid])?;

@@ -1,0 +1,7 @@
+//! Filters of system calls.
+//!
+//! - `filter`: a [`Filter`] of [`Rule`]s, installed on the calling thread
+
+mod filter;
+
+pub use filter::{Condition, Filter, Rule, Test, Verdict};
