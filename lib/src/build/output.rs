@@ -151,7 +151,11 @@ impl Built {
     async fn push_layer(&self, layer: &Layer, to: &Reference, registry: &Registry) -> Result<(), BuildError> {
         let blob = &layer.descriptor;
         let from = match self.shared.layers.origin(&blob.digest) {
-            Some(Origin::Registry(from)) if from.host() == to.host() => Some(from.repository().to_owned()),
+            Some(Origin::Registry(from))
+                if from.host() == to.host() && from.repository() != to.repository() =>
+            {
+                Some(from.repository().to_owned())
+            }
             _ => None,
         };
         let here = Blobs::has(&self.shared.store, blob).map_err(crate::image::Error::from)?;

@@ -1,16 +1,17 @@
 //! Contexts, builds, and what came of them in words.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs::{self, File, Permissions},
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
-    sync::{LazyLock, OnceLock},
+    sync::{Arc, LazyLock, Mutex, OnceLock},
     time::{Duration, SystemTime},
 };
 
 use rbuild::{
-    Build, BuildError, Built, Locator,
+    Build, BuildError, Built, Event, Locator,
     build::NamedContext,
     exec::{Engine, ProbeConfig},
     registry::Registry,
@@ -36,6 +37,11 @@ pub fn busybox() -> PathBuf {
 
 /// Whether a RUN is possible here; says so if not.
 pub fn may_run() -> bool {
+    engine().is_some()
+}
+
+/// What runs processes here; if nothing does, says so.
+pub fn engine() -> Option<&'static Engine> {
     static PROBED: OnceLock<Result<Engine, String>> = OnceLock::new();
     let probe = || {
         let scratch = TempDir::new().unwrap();
@@ -45,10 +51,10 @@ pub fn may_run() -> bool {
         Engine::probe(&config).map_err(|error| error.to_string())
     };
     match PROBED.get_or_init(probe) {
-        Ok(_) => true,
+        Ok(engine) => Some(engine),
         Err(why) => {
             skip(why);
-            false
+            None
         }
     }
 }
@@ -113,6 +119,15 @@ impl Room {
         block_on(build.run(&self.store, &self.registry))
     }
 
+    /// Builds, and says of each step how it went: the instruction, and `cached` or why not. In the file's order.
+    #[track_caller]
+    pub fn steps(&self, build: Build) -> (Built, Vec<String>) {
+        let events = Events::default();
+        let built = self.run(build.on_event(events.sink()));
+        let built = built.unwrap_or_else(|error| panic!("the build failed: {}", chain(&error)));
+        (built, events.steps())
+    }
+
     /// What an image comes to; every digest in it is checked.
     pub fn flat(&self, built: &Built) -> Flat {
         let layout = self.dir.path().join("image");
@@ -122,6 +137,46 @@ impl Room {
         let flat = Flat::read(&layout).unwrap_or_else(|error| panic!("not a valid image: {error:#}"));
         assert_eq!(flat.digest, built.digest().to_string());
         flat
+    }
+}
+
+/// What a build said.
+#[derive(Clone, Default)]
+pub struct Events(Arc<Mutex<Vec<Event>>>);
+
+impl Events {
+    pub fn sink(&self) -> impl Fn(Event) + Send + Sync + 'static {
+        let events = self.0.clone();
+        move |event| events.lock().unwrap().push(event)
+    }
+
+    pub fn all(&self) -> Vec<Event> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Each step that was looked up: its instruction, and `cached` or why not.
+    fn steps(&self) -> Vec<String> {
+        let mut begun = BTreeMap::new();
+        let mut lines = BTreeMap::new();
+        for event in self.all() {
+            let (step, how) = match event {
+                Event::StepStarted {
+                    step,
+                    instruction,
+                    line,
+                    ..
+                } => {
+                    begun.insert(step, (line, instruction));
+                    continue;
+                }
+                Event::StepCached { step } => (step, "cached".to_owned()),
+                Event::StepMissed { step, why } => (step, why),
+                _ => continue,
+            };
+            let (line, instruction) = &begun[&step];
+            lines.insert((*line, step), format!("{instruction}: {how}"));
+        }
+        lines.into_values().collect()
     }
 }
 

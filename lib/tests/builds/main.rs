@@ -1,9 +1,23 @@
 //! Builds, as a program that uses the library sees them.
 //!
+//! - `cache`: what is done again, and why
+//! - `property`: cached equals uncached, for random builds
 //! - `common`: contexts, builds, and what came of them in words
 //! - `language`: what each rule of the Containerfile language yields
+//! - `registry`: what moves from and to a registry, and what does not
+//! - `leftovers`: what must not stay behind
+//! - `crash`: builds that are killed, and builds side by side
+//! - `embed`: several builds in one process, cancelled and dropped
+//! - `secrets`: nothing keeps a secret
 //! - `user`: the same as an ordinary user
 
+mod cache;
 mod common;
+mod crash;
+mod embed;
 mod language;
+mod leftovers;
+mod property;
+mod registry;
+mod secrets;
 mod user;

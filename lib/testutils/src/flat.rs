@@ -70,16 +70,16 @@ impl Flat {
         let index = json(&fs::read(layout.join("index.json"))?)?;
         let entries = list(&index, "manifests");
         ensure!(entries.len() == 1, "one image, and not {}", entries.len());
-        Self::of(layout, &entries[0])
+        Self::of(&[layout], &entries[0])
     }
 
-    /// Reads the image that a descriptor names.
+    /// Reads the image that a descriptor names, each blob from the first of some layouts that has it.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn of(layout: &Path, descriptor: &Value) -> Result<Self> {
-        let manifest = json(&blob(layout, descriptor)?)?;
-        let config = json(&blob(layout, &manifest["config"])?)?;
+    pub fn of(layouts: &[&Path], descriptor: &Value) -> Result<Self> {
+        let manifest = json(&blob(layouts, descriptor)?)?;
+        let config = json(&blob(layouts, &manifest["config"])?)?;
         let (layers, diff_ids) = (list(&manifest, "layers"), list(&config["rootfs"], "diff_ids"));
         ensure!(
             layers.len() == diff_ids.len(),
@@ -99,7 +99,7 @@ impl Flat {
         );
         let mut tree = BTreeMap::new();
         for (layer, diff_id) in layers.iter().zip(diff_ids) {
-            let tar = uncompressed(blob(layout, layer)?, layer)?;
+            let tar = uncompressed(blob(layouts, layer)?, layer)?;
             ensure!(*diff_id == digest(&tar), "{diff_id} is not the tar's digest");
             apply(&mut tree, &tar).with_context(|| format!("layer {diff_id}"))?;
         }
@@ -143,9 +143,11 @@ fn text(value: &Value) -> Result<&str> {
 }
 
 /// The bytes of a blob, which must be what the descriptor says.
-fn blob(layout: &Path, descriptor: &Value) -> Result<Vec<u8>> {
+fn blob(layouts: &[&Path], descriptor: &Value) -> Result<Vec<u8>> {
     let named = text(&descriptor["digest"])?;
-    let path: PathBuf = layout.join("blobs").join(named.replace(':', "/"));
+    let paths = layouts.iter().map(|layout| layout.join("blobs").join(named.replace(':', "/")));
+    let there = paths.clone().find(|path| path.exists()).or(paths.clone().next());
+    let path: PathBuf = there.context("no layouts")?;
     let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
     ensure!(
         digest(&bytes) == named,

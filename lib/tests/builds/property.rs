@@ -1,0 +1,358 @@
+//! Cached equals uncached: random builds are edited at random and built on in one store, and each time again in a new
+//! one. Both must come to the same image, or to the same error.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    thread,
+};
+
+use proptest::{
+    collection::vec,
+    option,
+    prelude::*,
+    sample::{Index, select},
+    test_runner::{Config, TestCaseError, TestRunner},
+};
+use rbuild::store::Store;
+use rbuild_testutils::flat::Flat;
+
+use crate::common::{Room, busybox, chain, may_run};
+
+/// Rounds in all where everything is tested, and elsewhere.
+const ROUNDS: [u32; 2] = [500, 40];
+
+/// What is built.
+#[derive(Clone, Debug)]
+struct World {
+    files: BTreeMap<&'static str, Content>,
+    /// Lines of each stage, without `FROM`.
+    stages: Vec<(Base, Vec<Line>)>,
+    /// The build-arg `A`.
+    arg: Option<&'static str>,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    File(&'static str, u32),
+    Link(&'static str),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Base {
+    Busybox,
+    /// The stage before, if there is one.
+    Before,
+}
+
+/// A line, with `@` in place of the number of another stage.
+#[derive(Clone, Debug)]
+struct Line(String, Index);
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Write(&'static str, Content),
+    Remove(&'static str),
+    /// Gives files another time, and nothing else.
+    Touch,
+    Replace(Index, Line),
+    Insert(Index, Line),
+    Delete(Index),
+    Swap(Index, Index),
+    Arg(Option<&'static str>),
+}
+
+const NAMES: [&str; 7] = ["a", "b", "d/a", "d/e/b", "d/x.txt", "e/y.txt", "z.txt"];
+
+fn content() -> impl Strategy<Value = Content> {
+    let text = select(&["", "one\n", "two\n", "three\n"][..]);
+    prop_oneof![
+        8 => (text, select(&[0o644, 0o600, 0o755][..])).prop_map(|(text, mode)| Content::File(text, mode)),
+        1 => select(&["a", "d", "nowhere"][..]).prop_map(Content::Link),
+    ]
+}
+
+/// A RUN gives the same result at any time, on any machine.
+fn run() -> impl Strategy<Value = String> {
+    let mount = select(
+        &[
+            "",
+            "",
+            "",
+            "--mount=target=/m ",
+            "--mount=from=@,target=/m ",
+            "--network=none ",
+        ][..],
+    );
+    let command = select(
+        &[
+            "echo $A $B >> /o",
+            "ls -R / > /l 2>/dev/null; true",
+            "find /x /y /m -type f 2>/dev/null | sort | xargs cat > /all; true",
+            "mkdir -p /x /y/q && echo run > /x/r",
+            "rm -rf /x",
+            "rm -rf /y && mkdir /y",
+            "mv /x /y/moved 2>/dev/null; true",
+            "chmod -R u+rwx,g-w /x /y 2>/dev/null; true",
+            "chown -R 5:6 /y 2>/dev/null; true",
+            "rm -f /lnk && ln -s x /lnk",
+            "rm -f /hard && ln /etc/passwd /hard && echo x >> /etc/group",
+            "pwd > /here; id -u >> /here",
+            "cat /all /o > /both 2>/dev/null; true",
+            "true",
+        ][..],
+    );
+    (mount, command).prop_map(|(mount, command)| format!("RUN {mount}{command}"))
+}
+
+fn copy() -> impl Strategy<Value = String> {
+    let word = select(&["COPY", "COPY", "COPY", "ADD"][..]);
+    let flags = select(
+        &[
+            "",
+            "",
+            "",
+            "--chown=1:2 ",
+            "--chmod=640 ",
+            "--link ",
+            "--exclude=*.txt ",
+            "--chown=nobody ",
+            "--link --chown=daemon ",
+        ][..],
+    );
+    let sources = select(&[".", "a", "d", "d/", "*", "d/*", "*.txt", "a b", "e", "<<E"][..]);
+    let target = select(&["/", "/x", "/x/", "/y/z/", "w", "./", "/lnk/", "/file"][..]);
+    (word, flags, sources, target).prop_map(|(word, flags, sources, target)| {
+        let body = if sources == "<<E" { "\nline $A\nE" } else { "" };
+        format!("{word} {flags}{sources} {target}{body}")
+    })
+}
+
+fn copy_from() -> impl Strategy<Value = String> {
+    let sources = select(&["/x*", "/y*", "/o", "/etc/passwd", "/e*", "/[alo]*", "/w*/*"][..]);
+    let target = select(&["/", "/x", "/x/", "/from/", "w"][..]);
+    let flags = select(&["", "", "--chown=3 ", "--link "][..]);
+    (sources, flags, target)
+        .prop_map(|(source, flags, target)| format!("COPY --from=@ {flags}{source} {target}"))
+}
+
+fn line() -> impl Strategy<Value = Line> {
+    let config = select(
+        &[
+            "ENV A=env",
+            "ENV B=$A",
+            "ENV B=two C=$B",
+            "ARG A",
+            "ARG A=default",
+            "ARG B=$A",
+            "WORKDIR /w",
+            "WORKDIR sub",
+            "WORKDIR /x/y",
+            "USER 5:6",
+            "USER 0",
+            "USER nobody",
+            "LABEL l=$A",
+            "CMD [\"c\"]",
+            "ENTRYPOINT e",
+            "VOLUME /x",
+            "SHELL [\"/bin/sh\", \"-ec\"]",
+        ][..],
+    );
+    let text = prop_oneof![4 => run(), 5 => copy(), 2 => copy_from(), 4 => config.prop_map(str::to_owned)];
+    (text, any::<Index>()).prop_map(|(text, index)| Line(text, index))
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let base = select(&[Base::Busybox, Base::Busybox, Base::Before][..]);
+    (
+        vec(content(), NAMES.len()),
+        vec((base, vec(line(), 0..6)), 1..4),
+        option::of(select(&["one", "two"][..])),
+    )
+        .prop_map(|(contents, stages, arg)| World {
+            files: NAMES.into_iter().zip(contents).collect(),
+            stages,
+            arg,
+        })
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let name = || select(&NAMES[..]);
+    prop_oneof![
+        4 => (name(), content()).prop_map(|(name, content)| Edit::Write(name, content)),
+        1 => name().prop_map(Edit::Remove),
+        1 => Just(Edit::Touch),
+        2 => (any::<Index>(), line()).prop_map(|(at, line)| Edit::Replace(at, line)),
+        2 => (any::<Index>(), line()).prop_map(|(at, line)| Edit::Insert(at, line)),
+        1 => any::<Index>().prop_map(Edit::Delete),
+        1 => (any::<Index>(), any::<Index>()).prop_map(|(a, b)| Edit::Swap(a, b)),
+        1 => option::of(select(&["one", "two"][..])).prop_map(Edit::Arg),
+    ]
+}
+
+impl World {
+    fn apply(&mut self, edit: &Edit) {
+        match edit {
+            Edit::Write(name, content) => _ = self.files.insert(name, content.clone()),
+            Edit::Remove(name) => _ = self.files.remove(name),
+            Edit::Touch => {}
+            Edit::Arg(arg) => self.arg = *arg,
+            Edit::Insert(at, line) => {
+                let stage = at.index(self.stages.len());
+                let lines = &mut self.stages[stage].1;
+                lines.insert(at.index(lines.len() + 1), line.clone());
+            }
+            Edit::Replace(at, line) => {
+                if let Some(old) = self.line(at) {
+                    *old = line.clone();
+                }
+            }
+            Edit::Delete(at) => {
+                let stage = at.index(self.stages.len());
+                let lines = &mut self.stages[stage].1;
+                if !lines.is_empty() {
+                    lines.remove(at.index(lines.len()));
+                }
+            }
+            Edit::Swap(a, b) => {
+                let stage = a.index(self.stages.len());
+                let lines = &mut self.stages[stage].1;
+                if !lines.is_empty() {
+                    let count = lines.len();
+                    lines.swap(a.index(count), b.index(count));
+                }
+            }
+        }
+    }
+
+    fn line(&mut self, at: &Index) -> Option<&mut Line> {
+        let mut lines: Vec<&mut Line> = self.stages.iter_mut().flat_map(|stage| &mut stage.1).collect();
+        let count = lines.len();
+        (count > 0).then(|| lines.swap_remove(at.index(count)))
+    }
+
+    /// Writes the context, all of it. Every time is another one, as after a checkout.
+    fn write(&self, context: &Path) {
+        fs::remove_dir_all(context).unwrap();
+        fs::create_dir(context).unwrap();
+        for (name, content) in &self.files {
+            let path = context.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match content {
+                Content::Link(target) => symlink(target, &path).unwrap(),
+                Content::File(text, mode) => {
+                    fs::write(&path, text).unwrap();
+                    fs::set_permissions(&path, Permissions::from_mode(*mode)).unwrap();
+                }
+            }
+        }
+    }
+
+    /// The image or the error, in words, without times.
+    fn outcome(&self, room: &Room, store: &Store) -> String {
+        let mut build = room.build(&self.to_string());
+        if let Some(value) = self.arg {
+            build = build.arg("A", value);
+        }
+        match crate::common::block_on(build.run(store, &room.registry)) {
+            Err(error) => format!("failed: {}", chain(&error)),
+            Ok(built) => {
+                let descriptor = serde_json::to_value(built.descriptor()).unwrap();
+                let flat = Flat::of(&[store.root(), &busybox()], &descriptor);
+                in_words(flat.unwrap_or_else(|error| panic!("not a valid image: {error:#}")))
+            }
+        }
+    }
+}
+
+fn in_words(mut flat: Flat) -> String {
+    for entry in flat.tree.values_mut() {
+        entry.mtime = 0;
+    }
+    let lines = flat
+        .tree
+        .iter()
+        .map(|(path, entry)| format!("{path} {entry:?}\n"));
+    let config = &flat.config["config"];
+    format!(
+        "{config}\n{}\n{}",
+        flat.history().join("\n"),
+        lines.collect::<String>()
+    )
+}
+
+/// The Containerfile.
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (base, lines)) in self.stages.iter().enumerate() {
+            match base {
+                Base::Before if number > 0 => writeln!(f, "FROM stage{} AS stage{number}", number - 1)?,
+                _ => writeln!(f, "FROM busybox AS stage{number}")?,
+            }
+            for Line(text, other) in lines {
+                let other = match number {
+                    0 => "busybox".to_owned(),
+                    _ => format!("stage{}", other.index(number)),
+                };
+                writeln!(f, "{}", text.replace('@', &other))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Some rounds, in a store that stays.
+fn rounds(count: u32) {
+    let warm = Room::new();
+    let config = Config {
+        cases: count,
+        max_shrink_iters: 100,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let result = TestRunner::new(config).run(&(world(), vec(edit(), 1..3)), |(mut world, edits)| {
+        world.write(&warm.context());
+        world.outcome(&warm, &warm.store);
+        for edit in &edits {
+            world.apply(edit);
+        }
+        world.write(&warm.context());
+        let cached = world.outcome(&warm, &warm.store);
+        let cold = tempfile::tempdir().unwrap();
+        let fresh = world.outcome(&warm, &Store::open(cold.path()).unwrap());
+        match cached == fresh {
+            true => Ok(()),
+            false => Err(TestCaseError::fail(format!(
+                "{world}\n{}",
+                difference(&cached, &fresh)
+            ))),
+        }
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn difference(cached: &str, fresh: &str) -> String {
+    let only = |mark, these: &str, those: &str| -> String {
+        let lines = these
+            .lines()
+            .filter(|line| !those.lines().any(|other| other == *line));
+        lines.map(|line| format!("{mark} {line}\n")).collect()
+    };
+    only("cached:", cached, fresh) + &only("fresh:", fresh, cached)
+}
+
+#[test]
+fn cached_equals_uncached() {
+    if !may_run() {
+        return;
+    }
+    let all = std::env::var_os("RBUILD_TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
+    let each = ROUNDS[usize::from(!all)] / 2;
+    thread::scope(|scope| {
+        scope.spawn(|| rounds(each));
+        scope.spawn(|| rounds(each));
+    });
+}
