@@ -46,7 +46,8 @@ pub(super) struct Shared {
     pub cancel: Cancel,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.
     pub epoch: Option<i64>,
-    stages: Vec<OnceCell<Result<Arc<Stage>, BuildError>>>,
+    /// Each holds this in turn: they are let go of at the end, or nothing here would ever be.
+    stages: Mutex<Vec<StageCell>>,
     engine: OnceCell<Engine>,
     next_step: AtomicUsize,
     /// Nothing is deleted from the store meanwhile.
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     /// Every thread that works for this build holds one: the build is over once all are gone.
     busy: Mutex<Option<mpsc::Sender<()>>>,
 }
+
+type StageCell = Arc<OnceCell<Result<Arc<Stage>, BuildError>>>;
 
 /// Arguments that no stage declared.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +86,10 @@ pub(super) async fn solve(options: Build, store: &Store, registry: &Registry) ->
     let outer = options.cancel.clone();
     let (sender, mut receiver) = mpsc::channel(1);
     let shared = Arc::new(prepare(options, store, registry, sender).await?);
-    let mut guard = CancelOnDrop(Some(shared.cancel.clone()));
+    let mut guard = Guard {
+        shared: shared.clone(),
+        done: false,
+    };
     let result = {
         let work = finish(&shared);
         let cancelled = async {
@@ -97,10 +103,7 @@ pub(super) async fn solve(options: Build, store: &Store, registry: &Registry) ->
             () = cancelled => Err(Problem::Cancelled.into()),
         }
     };
-    if result.is_ok() {
-        // The image may still be written somewhere.
-        guard.0 = None;
-    }
+    guard.done = result.is_ok();
     drop(guard);
     // What runs in other threads has been told to stop; the build ends when it has.
     shared.no_more_work();
@@ -108,14 +111,19 @@ pub(super) async fn solve(options: Build, store: &Store, registry: &Registry) ->
     result
 }
 
-/// Cancels the processes of a build whose future fails or is dropped.
-struct CancelOnDrop(Option<Cancel>);
+/// Ends a build: cancels its processes if it fails or its future is dropped. If it is done, the image may still be
+/// written somewhere.
+struct Guard {
+    shared: Arc<Shared>,
+    done: bool,
+}
 
-impl Drop for CancelOnDrop {
+impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(cancel) = &self.0 {
-            cancel.cancel();
+        if !self.done {
+            self.shared.cancel.cancel();
         }
+        self.shared.stages().clear();
     }
 }
 
@@ -143,7 +151,7 @@ async fn prepare(
     let epoch = epoch(&options)?;
     let globals = globals(&options, &input)?;
     let graph = graph(&options, &input, &globals)?;
-    let stages = graph.stages.iter().map(|_| OnceCell::new()).collect();
+    let stages = graph.stages.iter().map(|_| StageCell::default()).collect();
     let cancel = Cancel::new().map_err(Problem::io("create", "a pipe"))?;
     Ok(Shared {
         layers: Layers::new(store.clone(), registry.clone(), options.sink.clone()),
@@ -156,7 +164,7 @@ async fn prepare(
         sources,
         cancel,
         epoch,
-        stages,
+        stages: Mutex::new(stages),
         engine: OnceCell::new(),
         next_step: AtomicUsize::new(0),
         _hold: hold,
@@ -310,10 +318,14 @@ impl Shared {
         1 + layers
     }
 
+    fn stages(&self) -> std::sync::MutexGuard<'_, Vec<StageCell>> {
+        self.stages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A stage, built by whoever asks first.
     pub fn stage(self: &Arc<Self>, index: usize) -> BoxFuture<'_, Result<Arc<Stage>, BuildError>> {
         async move {
-            let Some(cell) = self.stages.get(index) else {
+            let Some(cell) = self.stages().get(index).cloned() else {
                 return Err(Problem::Value(format!("there is no stage {index}")).into());
             };
             cell.get_or_init(|| async { stage::build(self, index).await.map(Arc::new) })

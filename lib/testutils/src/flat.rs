@@ -145,7 +145,9 @@ fn text(value: &Value) -> Result<&str> {
 /// The bytes of a blob, which must be what the descriptor says.
 fn blob(layouts: &[&Path], descriptor: &Value) -> Result<Vec<u8>> {
     let named = text(&descriptor["digest"])?;
-    let paths = layouts.iter().map(|layout| layout.join("blobs").join(named.replace(':', "/")));
+    let paths = layouts
+        .iter()
+        .map(|layout| layout.join("blobs").join(named.replace(':', "/")));
     let there = paths.clone().find(|path| path.exists()).or(paths.clone().next());
     let path: PathBuf = there.context("no layouts")?;
     let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
