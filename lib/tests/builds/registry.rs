@@ -202,7 +202,7 @@ fn a_refused_mount() {
     remote.registry.refuse_mounts();
     let built = room.run(on_base(&room, &remote, "ENV A=1\n")).unwrap();
     push(&room, &built, &remote.name("app:1"));
-    assert_eq!(remote.layers("app", &built), [remote.layer.clone()]);
+    assert_eq!(remote.layers("app", &built), vec![remote.layer.clone()]);
     assert_eq!(remote.about_base(Kind::BlobGet), 1);
 }
 
