@@ -66,12 +66,14 @@
 //! - [`image`]: manifest, config, index as values
 //! - [`store`]: blobs, step records, unpacked layers, locks, garbage collection
 //! - [`registry`]: auth, pull, push; [`archive`]: layouts and archives on disk; [`Locator`]: any of these by name
+//! - [`copy`](mod@copy): images from any of these places to any other
 //! - [`exec`]: running processes; [`rootfs`]: unpacked layers made into something that a process can live in
 //! - [`event`]: what a build tells while it works
 
 pub mod archive;
 pub mod build;
 pub mod containerfile;
+pub mod copy;
 mod digest;
 pub mod event;
 pub mod exec;
@@ -85,6 +87,7 @@ pub mod store;
 pub mod tree;
 
 pub use build::{Build, BuildError, Built};
+pub use copy::copy;
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use event::Event;
 pub use locator::{Locator, ParseLocatorError, Place};

@@ -20,6 +20,7 @@ use crate::{
 /// | `oci-archive:PATH[:NAME][@DIGEST]` | the same, in a tar |
 /// | `docker-archive:PATH[:NAME]` | what `docker save` writes and `docker load` reads |
 /// | `dir:PATH` | manifest and blobs as plain files in one directory |
+/// | `store:NAME` | an image in rbuild's own store, by name or digest |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Locator {
@@ -33,6 +34,8 @@ pub enum Locator {
     DockerArchive(Place),
     /// In a directory with `manifest.json` and one file for each blob.
     Directory(PathBuf),
+    /// In rbuild's own store, by a name or a digest as [`Store::find`](crate::store::Store::find) takes it.
+    Store(String),
 }
 
 /// A path, and which of the images there.
@@ -52,12 +55,15 @@ pub struct Place {
 pub enum ParseLocatorError {
     /// It begins with no known transport.
     #[error(
-        "{0:?} does not say what kind of place it is: write docker://, oci:, oci-archive:, docker-archive: or dir: before it"
+        "{0:?} does not say what kind of place it is: write docker://, oci:, oci-archive:, docker-archive:, dir: or store: before it"
     )]
     Transport(String),
     /// The transport needs a path.
     #[error("{0:?} has no path")]
     NoPath(String),
+    /// The store is asked by name.
+    #[error("{0:?} names no image")]
+    NoName(String),
     /// A docker archive cannot be asked by digest.
     #[error("{0:?} has a digest, and images in a docker archive have none")]
     Digest(String),
@@ -67,10 +73,10 @@ pub enum ParseLocatorError {
 }
 
 impl Locator {
-    /// The path on disk, unless it is a registry.
+    /// The path on disk, unless it is a registry or the store.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Registry(_) => None,
+            Self::Registry(_) | Self::Store(_) => None,
             Self::OciLayout(place) | Self::OciArchive(place) | Self::DockerArchive(place) => {
                 Some(&place.path)
             }
@@ -113,6 +119,8 @@ impl FromStr for Locator {
                 Place { digest: Some(_), .. } => Err(ParseLocatorError::Digest(text.to_owned())),
                 place => Ok(Self::DockerArchive(place)),
             },
+            "store" if rest.is_empty() => Err(ParseLocatorError::NoName(text.to_owned())),
+            "store" => Ok(Self::Store(rest.to_owned())),
             "dir" if rest.is_empty() => Err(ParseLocatorError::NoPath(text.to_owned())),
             "dir" => Ok(Self::Directory(rest.into())),
             _ => Err(ParseLocatorError::Transport(text.to_owned())),
@@ -169,6 +177,7 @@ impl fmt::Display for Locator {
             Self::OciArchive(place) => write!(f, "oci-archive:{place}"),
             Self::DockerArchive(place) => write!(f, "docker-archive:{place}"),
             Self::Directory(path) => write!(f, "dir:{}", path.display()),
+            Self::Store(name) => write!(f, "store:{name}"),
         }
     }
 }
@@ -214,6 +223,7 @@ mod tests {
             ),
             ("dir:/a:b@c".to_owned(), "dir:/a:b@c".to_owned()),
             ("oci:a@b".to_owned(), "oci:a@b".to_owned()),
+            ("store:me/app:1".to_owned(), "store:me/app:1".to_owned()),
         ];
         for (text, printed) in table {
             let locator: Locator = text.parse().unwrap();
@@ -232,6 +242,7 @@ mod tests {
             ("oci::tag", "has no path"),
             ("oci-layout://", "has no path"),
             ("dir:", "has no path"),
+            ("store:", "names no image"),
             ("docker://", "it is empty"),
             ("docker://App", "lower case"),
             (digest.as_str(), "have none"),

@@ -22,6 +22,13 @@ pub(super) struct Entry {
     pub image: Descriptor,
 }
 
+impl Entry {
+    /// A signature, a bill of materials and the like, which have no name.
+    fn is_referrer(&self) -> bool {
+        self.names.is_empty() && self.image.artifact_type().is_some()
+    }
+}
+
 impl Archive {
     /// Opens what a locator names.
     ///
@@ -90,6 +97,10 @@ impl Archive {
             .filter(|(at, entry)| self.matches(*at, entry))
             .map(|(_, e)| e)
             .collect();
+        // What refers to an image lies beside it, and is meant only when it is named.
+        if matching.iter().any(|entry| !entry.is_referrer()) {
+            matching.retain(|entry| !entry.is_referrer() || self.place.digest.is_some());
+        }
         matching.dedup_by_key(|entry| entry.image.digest);
         match matching[..] {
             [] => self.inner().ok_or_else(|| self.not_found()),

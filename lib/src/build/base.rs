@@ -14,12 +14,12 @@ use super::{
 };
 use crate::{
     Digest, Hasher, Locator, Reference, archive,
-    image::{Blobs, Descriptor, Image, Platform},
+    image::{BASE_DIGEST, BASE_NAME, Blobs, Descriptor, Image, Platform},
     plan::{
         graph::{self, Base},
         key::prefixed,
     },
-    store,
+    store::{self, Store},
 };
 
 /// What a process finds in `PATH` when its image says nothing.
@@ -29,7 +29,13 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) async fn image(shared: &Arc<Shared>, plan: &graph::Stage) -> Result<Image, BuildError> {
     let platform = platform(shared, plan.platform.as_deref())?;
     match &plan.base {
-        Base::Image(name) => named(shared, name, &platform).await,
+        Base::Image(name) => {
+            let (mut image, reference) = find(shared, name, &platform).await?;
+            if let Some(reference) = reference {
+                record(&mut image, &reference)?;
+            }
+            Ok(image)
+        }
         Base::Scratch | Base::Stage(_) => Ok(Image::scratch(&platform)),
     }
 }
@@ -41,12 +47,29 @@ fn platform(shared: &Shared, text: Option<&str>) -> Result<Platform, BuildError>
     }
 }
 
+/// Notes which image this one is built on (OCI image-spec `annotations.md`), for those who look for a newer base, or for
+/// layers that were never fetched.
+fn record(image: &mut Image, base: &Reference) -> Result<(), BuildError> {
+    let digest = image.encode()?.descriptor.digest;
+    let annotations = image.annotations_mut();
+    annotations.insert(BASE_NAME.to_owned(), base.to_string());
+    annotations.insert(BASE_DIGEST.to_owned(), digest.to_string());
+    Ok(())
+}
+
 /// An image by name: a named context, an image of the store, an image of a registry.
 pub(super) async fn named(
     shared: &Arc<Shared>,
     name: &str,
     platform: &Platform,
 ) -> Result<Image, BuildError> {
+    Ok(find(shared, name, platform).await?.0)
+}
+
+/// An image by name, and its name in a registry if it is from there.
+type Found = (Image, Option<Reference>);
+
+async fn find(shared: &Arc<Shared>, name: &str, platform: &Platform) -> Result<Found, BuildError> {
     let context = shared
         .options
         .contexts
@@ -60,16 +83,20 @@ pub(super) async fn named(
             path.display()
         ))
         .into()),
-        // `oci-archive:base.tar` and its like; what names no transport is a reference.
-        None if let Ok(locator) = name.parse::<Locator>() => at(shared, &locator, platform).await,
+        // `oci-archive:base.tar` and its like; what names no transport is a reference, and so is `store:1`.
+        None if let Ok(locator) = name.parse::<Locator>()
+            && !matches!(locator, Locator::Store(_)) =>
+        {
+            at(shared, &locator, platform).await
+        }
         None => match name.parse::<Reference>() {
             Ok(reference) => referenced(shared, &reference, platform).await,
             Err(error) => Err(Problem::Value(error.to_string()).into()),
         },
     };
-    let image = found.map_err(|error: BuildError| error.about_base(name))?;
+    let (image, reference) = found.map_err(|error: BuildError| error.about_base(name))?;
     check_platform(shared, name, &image, platform);
-    Ok(image)
+    Ok((image, reference))
 }
 
 /// `busybox` and `docker.io/library/busybox:latest` are the same name.
@@ -92,9 +119,11 @@ fn check_platform(shared: &Shared, name: &str, image: &Image, wanted: &Platform)
     }
 }
 
-async fn at(shared: &Arc<Shared>, locator: &Locator, platform: &Platform) -> Result<Image, BuildError> {
-    if let Locator::Registry(reference) = locator {
-        return referenced(shared, reference, platform).await;
+async fn at(shared: &Arc<Shared>, locator: &Locator, platform: &Platform) -> Result<Found, BuildError> {
+    match locator {
+        Locator::Registry(reference) => return referenced(shared, reference, platform).await,
+        Locator::Store(name) => return Ok((of_store(shared, name, platform).await?, None)),
+        _ => {}
     }
     let (locator, platform) = (locator.clone(), platform.clone());
     let (blobs, image) = shared
@@ -105,23 +134,25 @@ async fn at(shared: &Arc<Shared>, locator: &Locator, platform: &Platform) -> Res
         })
         .await?;
     shared.layers.know_image(image.layers(), &Origin::Blobs(blobs));
-    Ok(image)
+    Ok((image, None))
 }
 
 /// What a name in a registry stood for when it was last asked.
 #[derive(Serialize, Deserialize)]
 struct Pulled {
     descriptor: Descriptor,
+    /// Records of older versions do not have it.
+    reference: Option<String>,
 }
 
 async fn referenced(
     shared: &Arc<Shared>,
     reference: &Reference,
     platform: &Platform,
-) -> Result<Image, BuildError> {
+) -> Result<Found, BuildError> {
     let reference = reference.clone().or_latest();
     if let Some(image) = in_store(shared, &reference, platform).await? {
-        return Ok(image);
+        return Ok((image, None));
     }
     let key = pulled_key(&reference, platform);
     let origin = Origin::Registry(reference.clone());
@@ -129,16 +160,17 @@ async fn referenced(
         && let Some(image) = pulled_before(shared, &key, platform).await?
     {
         shared.layers.know_image(image.layers(), &origin);
-        return Ok(image);
+        return Ok((image, Some(reference)));
     }
     let image = pull(shared, &reference, platform).await?;
     let descriptor = image.encode()?.descriptor.clone();
-    let store = shared.store.clone();
+    let (store, name) = (shared.store.clone(), reference.to_string());
     let image = shared
         .blocking(move || {
             store.put_image(&image)?;
             let value = serde_json::to_value(Pulled {
                 descriptor: descriptor.clone(),
+                reference: Some(name),
             })
             .map_err(|error| Problem::Value(error.to_string()))?;
             store.put_step(
@@ -153,7 +185,7 @@ async fn referenced(
         })
         .await?;
     shared.layers.know_image(image.layers(), &origin);
-    Ok(image)
+    Ok((image, Some(reference)))
 }
 
 /// Manifest and config of an image in a registry.
@@ -191,9 +223,18 @@ async fn in_store(
     Ok(image)
 }
 
+/// An image of the store, for which no registry's name is known.
+async fn of_store(shared: &Arc<Shared>, name: &str, platform: &Platform) -> Result<Image, BuildError> {
+    let (store, name, platform) = (shared.store.clone(), name.to_owned(), platform.clone());
+    let load = move || Ok(Image::load(&store, &store.find(&name)?, &platform)?);
+    let image = shared.blocking(load).await?;
+    base_origins(shared, &image);
+    Ok(image)
+}
+
 /// Layers that came with the base of a base: its annotations say where from.
 fn base_origins(shared: &Shared, image: &Image) {
-    let name = image.annotations().get("org.opencontainers.image.base.name");
+    let name = image.annotations().get(BASE_NAME);
     if let Some(Ok(reference)) = name.map(|name| name.parse::<Reference>()) {
         shared
             .layers
@@ -211,7 +252,7 @@ async fn pulled_before(
         .blocking(move || {
             let record = store.get_step(&key);
             let pulled = record.and_then(|record| serde_json::from_value::<Pulled>(record.value).ok());
-            let Some(Pulled { descriptor }) = pulled else {
+            let Some(Pulled { descriptor, .. }) = pulled else {
                 return Ok(None);
             };
             // Manifest or config may have been pruned: then the registry is asked again.
@@ -221,6 +262,15 @@ async fn pulled_before(
             })
         })
         .await
+}
+
+/// The images of registries that builds with this store were built on: manifests, and where they came from.
+pub(crate) fn pulled(store: &Store) -> Result<Vec<(Reference, Descriptor)>, store::Error> {
+    let known = |record: store::Record| {
+        let pulled: Pulled = serde_json::from_value(record.value).ok()?;
+        Some((pulled.reference?.parse().ok()?, pulled.descriptor))
+    };
+    Ok(store.steps()?.into_iter().filter_map(known).collect())
 }
 
 fn pulled_key(reference: &Reference, platform: &Platform) -> Digest {

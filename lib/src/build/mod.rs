@@ -44,6 +44,7 @@ mod workdir;
 
 use std::{path::PathBuf, sync::Arc};
 
+pub(crate) use base::pulled;
 pub use check::Checked;
 pub use error::{At, BuildError, Problem};
 pub use output::Built;

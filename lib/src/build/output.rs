@@ -100,6 +100,7 @@ impl Built {
     pub async fn write_to(&self, to: &Locator, registry: &Registry) -> Result<(), BuildError> {
         let manifest = match to {
             Locator::Registry(reference) => self.push(reference, registry).await?,
+            Locator::Store(name) => self.name_in_store(name).await?,
             local => self.archive(local).await?,
         };
         self.shared.tell(Event::Written {
@@ -107,6 +108,18 @@ impl Built {
             manifest,
         });
         Ok(())
+    }
+
+    /// Everything is there already, but for layers of a base that were never needed.
+    async fn name_in_store(&self, name: &str) -> Result<Digest, BuildError> {
+        let name: Reference = name.parse().map_err(|error| Problem::Value(format!("{error}")))?;
+        self.fetch_all().await?;
+        let (store, descriptor) = (self.shared.store.clone(), self.descriptor.clone());
+        let tag = move || {
+            store.tag(&name.or_latest().to_string(), &descriptor)?;
+            Ok(descriptor.digest)
+        };
+        self.shared.blocking(tag).await
     }
 
     async fn archive(&self, to: &Locator) -> Result<Digest, BuildError> {

@@ -13,6 +13,12 @@ pub use oci_spec::image::MediaType;
 /// The annotation of an index entry that names the image (OCI image-spec `annotations.md`).
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
+/// The annotation of a manifest that names the image that it was built on (OCI image-spec `annotations.md`).
+pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+
+/// The annotation of a manifest with the digest of the manifest that [`BASE_NAME`] stood for.
+pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
 /// Media types of docker's image manifest version 2, schema 2, and the older one.
 pub mod docker {
     /// An image manifest.

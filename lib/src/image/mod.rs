@@ -25,7 +25,7 @@ mod value;
 
 pub use blobs::{BlobError, Blobs, SMALL, Verified, read_small};
 pub use config::{Config, ContainerConfig, Healthcheck, History, RootFs};
-pub use descriptor::{Descriptor, MediaType, MediaTypeExt, REF_NAME, docker};
+pub use descriptor::{BASE_DIGEST, BASE_NAME, Descriptor, MediaType, MediaTypeExt, REF_NAME, docker};
 pub use error::Error;
 pub use load::resolve;
 pub(crate) use manifest::is_index;

@@ -57,6 +57,7 @@ pub use error::{Cause, Error, Kind};
 pub use keychain::{Anonymous, Chain, Credentials, Explicit, Keychain, KeychainError, Secret};
 pub use manifest::{Fetched, Resolved};
 pub use pull::BlobStream;
+pub(crate) use pull::Progress;
 pub use push::Source;
 pub use reference::{ParseReferenceError, Reference};
 pub use retry::Retry;

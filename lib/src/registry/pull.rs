@@ -265,7 +265,7 @@ fn range_start(response: &Response) -> Option<u64> {
 }
 
 /// Tells a sink about one transfer, not too often.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     sink: Sink,
     transfer: TransferId,
     bytes: u64,
@@ -277,7 +277,7 @@ impl Progress {
         Self::begin(sink, direction, Some(blob.digest), blob.size, at.name())
     }
 
-    pub(super) fn begin(
+    pub(crate) fn begin(
         sink: &Sink,
         direction: Direction,
         digest: Option<Digest>,
@@ -301,7 +301,7 @@ impl Progress {
     }
 
     /// So many bytes of it have moved; fewer than before if it begins again.
-    pub(super) fn reach(&mut self, bytes: u64) {
+    pub(crate) fn reach(&mut self, bytes: u64) {
         self.bytes = bytes;
         if bytes.abs_diff(self.told) >= EVENT_STEP {
             self.tell();
@@ -316,7 +316,7 @@ impl Progress {
         });
     }
 
-    pub(super) fn finish(mut self, how: Moved) {
+    pub(crate) fn finish(mut self, how: Moved) {
         if self.bytes != self.told {
             self.tell();
         }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Error, Store,
     disk::{self, Durability},
+    reach,
 };
 use crate::{
     Digest,
@@ -87,6 +88,19 @@ impl Store {
     /// have been fetched.
     pub fn get_step(&self, key: &Digest) -> Option<Record> {
         serde_json::from_slice(&self.get(Cache::Steps, key)?).ok()
+    }
+
+    /// All results of steps that are whole.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub fn steps(&self) -> Result<Vec<Record>, Error> {
+        let records = reach::records(self, Cache::Steps)?.into_iter();
+        let whole = records.filter_map(|(path, _)| {
+            let bytes = open_sealed(fs::read(path).ok()?)?;
+            serde_json::from_slice(&bytes).ok()
+        });
+        Ok(whole.collect())
     }
 
     /// Records the result of a step.

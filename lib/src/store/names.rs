@@ -1,7 +1,10 @@
 //! Tags: which name stands for which image.
 
 use super::{Error, Store};
-use crate::image::{Descriptor, Index, REF_NAME};
+use crate::{
+    Digest, Reference,
+    image::{self, Descriptor, Index, Manifest, MediaType, REF_NAME, SMALL},
+};
 
 /// An entry of the store's index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,53 @@ impl Store {
             .find(|entry| entry.ref_name() == Some(name)))
     }
 
+    /// The image that a user means: by the full name that a short one stands for (`app` is
+    /// `docker.io/library/app:latest`), by a name of another tool's making, by the beginning of a named image's digest
+    /// (at least 6 digits), or by the whole digest of any manifest here.
+    ///
+    /// # Errors
+    /// [`Error::NoImage`] if there is none, and if the index cannot be read.
+    pub fn find(&self, name: &str) -> Result<Descriptor, Error> {
+        let entries = self.layout().index()?.manifests;
+        let by_name = |name: &str| entries.iter().find(|entry| entry.ref_name() == Some(name));
+        let full = name
+            .parse::<Reference>()
+            .ok()
+            .map(|name| name.or_latest().to_string());
+        full.and_then(|full| by_name(&full))
+            .or_else(|| by_name(name))
+            .or_else(|| by_digest(&entries, name))
+            .cloned()
+            .or_else(|| self.manifest_of_digest(name))
+            .ok_or_else(|| self.no_image(name))
+    }
+
+    /// A manifest that nothing names may still be here: of a build without a name, of a platform in an index.
+    fn manifest_of_digest(&self, digest: &str) -> Option<Descriptor> {
+        let digest: Digest = digest.parse().ok()?;
+        let path = self.layout().blob_path(&digest);
+        let bytes = match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.len() <= SMALL => std::fs::read(path).ok()?,
+            _ => return None,
+        };
+        let unknown = MediaType::Other(String::new());
+        let media_type = match image::is_index(&unknown, &bytes) {
+            true => MediaType::ImageIndex,
+            false => {
+                let manifest = Manifest::parse(&bytes).ok()?;
+                manifest.media_type.unwrap_or(MediaType::ImageManifest)
+            }
+        };
+        Some(Descriptor::new(media_type, digest, bytes.len() as u64))
+    }
+
+    fn no_image(&self, name: &str) -> Error {
+        Error::NoImage {
+            name: name.to_owned(),
+            path: self.root().to_owned(),
+        }
+    }
+
     /// Takes a name away; the image stays until it is pruned. Says whether there was such a name.
     ///
     /// # Errors
@@ -63,10 +113,7 @@ impl Store {
             _ => Vec::new(),
         };
         if removed.is_empty() {
-            return Err(Error::NoImage {
-                name: name.to_owned(),
-                path: self.root().to_owned(),
-            });
+            return Err(self.no_image(name));
         }
         Ok(removed)
     }
@@ -93,6 +140,18 @@ impl Store {
             gone.into_iter().map(named).collect()
         })
     }
+}
+
+/// The only image whose digest begins so.
+fn by_digest<'a>(entries: &'a [Descriptor], name: &str) -> Option<&'a Descriptor> {
+    let prefix = name.strip_prefix("sha256:").unwrap_or(name);
+    let mut matching = entries
+        .iter()
+        .filter(|entry| prefix.len() >= 6 && entry.digest.hex().starts_with(prefix));
+    let first = matching.next()?;
+    matching
+        .all(|other| other.digest == first.digest)
+        .then_some(first)
 }
 
 /// Adds an entry to an index, in place of those of the same name.

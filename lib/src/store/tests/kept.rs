@@ -199,6 +199,39 @@ fn names_move_and_go() {
 }
 
 #[test]
+fn images_are_found_as_people_name_them() {
+    let (_dir, store) = store();
+    let memory = Memory::default();
+    let [first, two] = ["1", "2"].map(|text| memory.image("linux/amd64", &[text]));
+    let one = store.put_image(&first).unwrap();
+    let unnamed = store.put_image(&two).unwrap();
+    store.tag("docker.io/library/app:latest", &one).unwrap();
+    store.tag("odd", &one).unwrap();
+    let hex = one.digest.hex();
+    for name in [
+        "app",
+        "app:latest",
+        "docker.io/app",
+        "odd",
+        &hex[..6],
+        &format!("sha256:{hex}"),
+    ] {
+        assert_eq!(store.find(name).unwrap().digest, one.digest, "{name}");
+    }
+    assert_eq!(
+        store.find(&unnamed.digest.to_string()).unwrap().digest,
+        unnamed.digest
+    );
+    let config = two.encode().unwrap().config_descriptor.digest.to_string();
+    for nothing in ["app:2", "", &hex[..5], &unnamed.digest.hex()[..20], &config] {
+        assert!(
+            matches!(store.find(nothing), Err(Error::NoImage { .. })),
+            "{nothing}"
+        );
+    }
+}
+
+#[test]
 fn images_are_removed_by_name_or_digest() {
     let (_dir, store) = store();
     let (one, two) = (blob(b"1"), blob(b"2"));
