@@ -3,13 +3,22 @@
 //! - `process`: [`fork`] without `exec`, and [`Child`]
 //! - `namespace`: [`unshare`], the loopback interface, the session keyring
 //! - `mount`: [`set_mount_attributes`]
-//! - [`seccomp`]: filters of system calls
+//! - [`seccomp`]: filters of system calls, and answers to those that a filter asks about
+//! - `trace`: processes under ptrace
+//! - `memory`: the memory of another process
+//! - `descriptor`: descriptors that go from one process to another
 
+mod descriptor;
+mod memory;
 mod mount;
 mod namespace;
 mod process;
 pub mod seccomp;
+mod trace;
 
+pub use descriptor::{receive_descriptor, send_descriptor};
+pub use memory::{read_memory, read_string, write_memory};
 pub use mount::{MountAttributes, set_mount_attributes};
 pub use namespace::{loopback_up, new_session_keyring, unshare};
 pub use process::{Child, Ended, Keep, default_signals, fork, launching};
+pub use trace::{Registers, Stop, Tracee};

@@ -112,7 +112,7 @@ impl Filter {
         install(&mut self.program(), 0).map(drop)
     }
 
-    fn program(&self) -> Vec<sock_filter> {
+    pub(super) fn program(&self) -> Vec<sock_filter> {
         let mut program = vec![load(ARCH), jump(libc::BPF_JEQ, ARCHITECTURE, 1, 0)];
         let foreign = ret(Verdict::Fail(libc::ENOSYS as u16));
         program.push(foreign);
