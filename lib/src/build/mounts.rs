@@ -37,7 +37,7 @@ pub(super) struct Mounted {
     pub key: String,
     wanted: Wanted,
     source: Option<Source>,
-    /// `NAME=value`, for secrets that are variables.
+    /// `NAME=value`, for secrets that are variables, and the socket of an agent.
     pub variable: Option<OsString>,
 }
 
@@ -59,6 +59,7 @@ pub(super) struct Ready {
 /// Finds out what the mounts of a RUN are, without making anything.
 pub(super) async fn resolve(stage: &mut Stage, run: &Run) -> Result<Vec<Mounted>, BuildError> {
     let mut mounts = Vec::new();
+    let mut agents = 0..;
     for word in &run.mounts {
         let wrong = |error: String| stage.value_error(error, word.span.clone());
         let expand = |text: &str| {
@@ -66,8 +67,12 @@ pub(super) async fn resolve(stage: &mut Stage, run: &Run) -> Result<Vec<Mounted>
         };
         let mount = Mount::parse(&word.text, expand).map_err(|error| wrong(error.to_string()))?;
         let workdir = stage.image.config().config.working_dir.clone();
+        let agent = matches!(mount.kind, Wanted::Ssh { .. }).then(|| agents.next().unwrap_or(0));
         // A secret without a file has no target.
         let target = match &mount.kind {
+            Wanted::Ssh { .. } if mount.target.is_empty() => {
+                format!("/run/buildkit/ssh_agent.{}", agent.unwrap_or_default())
+            }
             Wanted::Secret { path: None, .. } => String::new(),
             Wanted::Secret { path: Some(path), .. } => super::workdir::absolute(&workdir, path),
             _ => mount
@@ -75,10 +80,14 @@ pub(super) async fn resolve(stage: &mut Stage, run: &Run) -> Result<Vec<Mounted>
                 .map_err(|error| wrong(error.to_string()))?,
         };
         let (source, content) = source(stage, word, &mount.kind).await?;
+        let variable = match (&mount.kind, agent) {
+            (Wanted::Ssh { id, .. }, Some(0)) => agent_socket(&stage.shared, id, &target),
+            _ => variable(stage, &mount.kind)?,
+        };
         mounts.push(Mounted {
             key: format!("{target} {:?} {content:?}", mount.kind),
             target: target.into(),
-            variable: variable(stage, &mount.kind)?,
+            variable,
             wanted: mount.kind,
             source,
         });
@@ -187,6 +196,12 @@ fn variable(stage: &Stage, kind: &Wanted) -> Result<Option<OsString>, BuildError
         use std::os::unix::ffi::OsStringExt;
         OsString::from_vec([name.as_bytes(), b"=", &value].concat())
     }))
+}
+
+/// Where programs look for an agent; the first one that is mounted is theirs.
+fn agent_socket(shared: &Shared, id: &str, target: &str) -> Option<OsString> {
+    let given = shared.options.ssh.iter().any(|ssh| ssh.id == id);
+    given.then(|| format!("SSH_AUTH_SOCK={target}").into())
 }
 
 fn secret(shared: &Shared, id: &str, required: bool) -> Result<Option<Arc<[u8]>>, BuildError> {

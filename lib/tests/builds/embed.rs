@@ -215,3 +215,38 @@ fn output() {
     assert!(streams[0] == numbers.as_bytes(), "{} bytes", streams[0].len());
     assert_eq!(streams[1], b"problem\n");
 }
+
+/// Builds leave no descriptors open in the program that makes them.
+#[test]
+fn descriptors() {
+    if !may_run() {
+        return;
+    }
+    const ALONE: &str = "RBUILD_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = alone
+            .args(["--exact", "embed::descriptors"])
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        return assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
+    let open = || {
+        let room = Room::new();
+        room.write("f", "");
+        let text = "FROM busybox\nCOPY f /f\nRUN --mount=type=cache,target=/c --mount=target=/m echo\n";
+        room.run(room.build(text)).unwrap();
+        room.run(room.build(&format!("{text}RUN false\n")))
+            .err()
+            .expect("an error");
+        drop(room);
+        std::fs::read_dir("/proc/self/fd").unwrap().count()
+    };
+    let first = open();
+    assert_eq!([open(), open()], [first; 2]);
+}

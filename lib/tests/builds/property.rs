@@ -33,6 +33,8 @@ struct World {
     stages: Vec<(Base, Vec<Line>)>,
     /// The build-arg `A`.
     arg: Option<&'static str>,
+    /// All times are those of the epoch, so that images can be compared byte by byte.
+    timeless: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -56,13 +58,14 @@ struct Line(String, Index);
 enum Edit {
     Write(&'static str, Content),
     Remove(&'static str),
-    /// Gives files another time, and nothing else.
+    /// Nothing but other times, which every edit comes with.
     Touch,
     Replace(Index, Line),
     Insert(Index, Line),
     Delete(Index),
     Swap(Index, Index),
     Arg(Option<&'static str>),
+    Timeless(bool),
 }
 
 const NAMES: [&str; 7] = ["a", "b", "d/a", "d/e/b", "d/x.txt", "e/y.txt", "z.txt"];
@@ -171,11 +174,13 @@ fn world() -> impl Strategy<Value = World> {
         vec(content(), NAMES.len()),
         vec((base, vec(line(), 0..6)), 1..4),
         option::of(select(&["one", "two"][..])),
+        any::<bool>(),
     )
-        .prop_map(|(contents, stages, arg)| World {
+        .prop_map(|(contents, stages, arg, timeless)| World {
             files: NAMES.into_iter().zip(contents).collect(),
             stages,
             arg,
+            timeless,
         })
 }
 
@@ -190,6 +195,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         1 => any::<Index>().prop_map(Edit::Delete),
         1 => (any::<Index>(), any::<Index>()).prop_map(|(a, b)| Edit::Swap(a, b)),
         1 => option::of(select(&["one", "two"][..])).prop_map(Edit::Arg),
+        1 => any::<bool>().prop_map(Edit::Timeless),
     ]
 }
 
@@ -200,6 +206,7 @@ impl World {
             Edit::Remove(name) => _ = self.files.remove(name),
             Edit::Touch => {}
             Edit::Arg(arg) => self.arg = *arg,
+            Edit::Timeless(timeless) => self.timeless = *timeless,
             Edit::Insert(at, line) => {
                 let stage = at.index(self.stages.len());
                 let lines = &mut self.stages[stage].1;
@@ -251,18 +258,25 @@ impl World {
         }
     }
 
-    /// The image or the error, in words, without times.
+    /// The image or the error, in words; with its digest only where that does not depend on times.
     fn outcome(&self, room: &Room, store: &Store) -> String {
         let mut build = room.build(&self.to_string());
         if let Some(value) = self.arg {
             build = build.arg("A", value);
+        }
+        if self.timeless {
+            build = build.arg("SOURCE_DATE_EPOCH", "1").rewrite_timestamps();
         }
         match crate::common::block_on(build.run(store, &room.registry)) {
             Err(error) => format!("failed: {}", chain(&error)),
             Ok(built) => {
                 let descriptor = serde_json::to_value(built.descriptor()).unwrap();
                 let flat = Flat::of(&[store.root(), &busybox()], &descriptor);
-                in_words(flat.unwrap_or_else(|error| panic!("not a valid image: {error:#}")))
+                let flat = flat.unwrap_or_else(|error| panic!("not a valid image: {error:#}"));
+                match self.timeless {
+                    true => flat.digest.clone() + "\n" + &in_words(flat),
+                    false => in_words(flat),
+                }
             }
         }
     }

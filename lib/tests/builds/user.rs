@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use rbuild_testutils::cages;
 
-use crate::common;
+use crate::{common, crash};
 
 /// Runs most tests again, in a process of an ordinary user. If the tests are one's already, that was it.
 #[test]
@@ -30,6 +30,27 @@ fn an_ordinary_user_gets_the_same_images() {
             "{}",
             String::from_utf8_lossy(&output.stdout)
         );
+    });
+}
+
+/// The same build comes to the same digest, whoever builds it.
+#[test]
+fn the_digest_is_the_same() {
+    if !common::may_run() {
+        return;
+    }
+    let expected = crash::digest_of_work();
+    cages::rootless(|room| {
+        copy(&common::busybox(), &room.join("busybox"));
+        fs::copy(std::env::current_exe().unwrap(), room.join("tests")).unwrap();
+        let output = Command::new(room.join("tests"))
+            .args(["--exact", "--nocapture", "crash::victim"])
+            .env("TMPDIR", room)
+            .env("RBUILD_TEST_BUSYBOX", room.join("busybox"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&expected), "{expected}: {said}");
     });
 }
 

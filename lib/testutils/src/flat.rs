@@ -166,12 +166,13 @@ fn blob(layouts: &[&Path], descriptor: &Value) -> Result<Vec<u8>> {
 
 fn uncompressed(blob: Vec<u8>, layer: &Value) -> Result<Vec<u8>> {
     let media_type = text(&layer["mediaType"])?;
-    if !media_type.ends_with("gzip") {
-        ensure!(media_type.ends_with(".tar"), "media type {media_type}");
-        return Ok(blob);
-    }
     let mut tar = Vec::new();
-    MultiGzDecoder::new(&blob[..]).read_to_end(&mut tar)?;
+    match media_type.rsplit(['.', '+']).next() {
+        Some("tar") => return Ok(blob),
+        Some("gzip") => MultiGzDecoder::new(&blob[..]).read_to_end(&mut tar)?,
+        Some("zstd") => zstd::Decoder::new(&blob[..])?.read_to_end(&mut tar)?,
+        _ => anyhow::bail!("media type {media_type}"),
+    };
     Ok(tar)
 }
 

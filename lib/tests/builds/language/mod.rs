@@ -3,6 +3,7 @@
 //! - `lexing`: lines, continuations, escapes, JSON forms, heredocs
 //! - `variables`: ARG, ENV, expansion
 //! - `stages`: FROM, `--from`, ONBUILD
+//! - `contexts`: where files, images and platforms come from
 //! - `config`: the instructions that change the config alone; history
 //! - `workdir`: WORKDIR and USER
 //! - `copy`: COPY, what is taken and where it goes
@@ -15,6 +16,7 @@
 
 mod add;
 mod config;
+mod contexts;
 mod copy;
 mod ignore;
 mod layers;

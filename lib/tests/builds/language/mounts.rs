@@ -90,3 +90,15 @@ fn expansion() {
         .file("d/f", "f\n")
         .makes("/o f644 f");
 }
+
+/// An agent's socket is where a variable says, and can be used.
+#[test]
+fn agents() {
+    let room = tempfile::tempdir().unwrap();
+    let socket = room.path().join("agent");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    case("FROM busybox\nRUN --mount=type=ssh test -S $SSH_AUTH_SOCK && echo there > /o\nRUN test -z \"$SSH_AUTH_SOCK\"")
+        .with(|build| build.ssh("default", &socket))
+        .makes("/o f644 there");
+    case("FROM busybox\nRUN --mount=type=ssh,required true").fails("\"default\"");
+}
