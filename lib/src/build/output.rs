@@ -56,10 +56,8 @@ pub(super) async fn finish(shared: &Arc<Shared>, stage: &Stage) -> Result<Built,
             for tag in tags {
                 let name = tag.or_latest().to_string();
                 // An unchanged rebuild writes nothing.
-                if !store
-                    .resolve(&name)?
-                    .is_some_and(|known| known.digest == descriptor.digest)
-                {
+                let known = store.resolve(&name)?;
+                if known.is_none_or(|known| known.digest != descriptor.digest) {
                     store.tag(&name, &descriptor)?;
                 }
             }
