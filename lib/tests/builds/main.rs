@@ -8,6 +8,7 @@
 //! - `leftovers`: what must not stay behind
 //! - `crash`: builds that are killed, and builds side by side
 //! - `embed`: several builds in one process, cancelled and dropped
+//! - `foreign`: layers as some tools make them
 //! - `secrets`: nothing keeps a secret
 //! - `user`: the same as an ordinary user
 
@@ -15,6 +16,7 @@ mod cache;
 mod common;
 mod crash;
 mod embed;
+mod foreign;
 mod language;
 mod leftovers;
 mod property;
