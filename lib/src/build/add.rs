@@ -1,67 +1,115 @@
-//! What ADD does beyond COPY: archives are unpacked, URLs are downloaded.
+//! What ADD does beyond COPY: archives are unpacked, URLs are downloaded, git repositories are fetched.
 
 use std::{
     fs::File,
-    io::{self, BufWriter, Read, Write},
-    os::unix::fs::FileExt,
-    path::Path,
+    io::{self, Read},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
     copy::{From, Job},
+    download::Download,
     error::{BuildError, Problem},
+    git::{Commit, Wanted},
     place::Placer,
     select::Pick,
     solver::Shared,
-    stage::{Stage, Step},
+    tarball::{self, Tarball},
 };
 use crate::{
     Digest,
-    layer::{self, LayerIndex},
+    containerfile::values::GitSource,
     tree::{Content, Kind, Origin, Tree},
 };
 
-/// Something that was downloaded.
-pub(super) struct Download {
-    digest: Digest,
+/// What a source stands for that is not in the context.
+pub(super) enum Remote {
+    /// A file, which is here already.
+    File(Download),
+    /// A commit, whose files are fetched once it is sure that they are needed.
+    Commit(Wanted, Commit),
 }
 
-impl Download {
+impl Remote {
     /// What a result depends on.
-    pub fn fingerprint(&self) -> Digest {
-        self.digest
-    }
-}
-
-/// Downloads what the sources name, in their order.
-pub(super) async fn download(
-    _stage: &Stage,
-    job: &Job,
-    _step: &mut Step,
-) -> Result<Vec<Option<Download>>, BuildError> {
-    for source in &job.sources {
-        let url = match source {
-            From::Url(url) => url,
-            From::Git(git) => &git.remote,
-            _ => continue,
-        };
-        {
-            let message = format!("ADD {url}: sources that are not in the context are not supported");
-            return Err(Problem::Unsupported(message).into());
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Self::File(download) => download.fingerprint(),
+            Self::Commit(wanted, commit) => wanted.fingerprint(commit),
         }
     }
-    Ok(Vec::new())
 }
 
-/// Puts what was downloaded in its place.
-pub(super) fn put(
-    _shared: &Arc<Shared>,
-    _placer: &mut Placer<'_>,
-    _job: &Job,
-    _download: &Download,
-) -> Result<(), BuildError> {
-    Ok(())
+/// Finds out what the sources stand for, in their order; nothing for those that are in the context.
+pub(super) async fn look_up(shared: &Shared, job: &Job) -> Result<Vec<Option<Remote>>, BuildError> {
+    let checksum = checksum(job)?;
+    let mut found = Vec::new();
+    for source in &job.sources {
+        found.push(match source {
+            From::Url(url) => Some(Remote::File(shared.fetcher.download(url, checksum).await?)),
+            From::Git(source) => {
+                let wanted = wanted(job, source);
+                let commit = shared.fetcher.commit(&wanted).await?;
+                Some(Remote::Commit(wanted, commit))
+            }
+            _ => None,
+        });
+    }
+    Ok(found)
+}
+
+fn wanted(job: &Job, source: &GitSource) -> Wanted {
+    Wanted {
+        keep_git_dir: job.keep_git_dir || source.keep_git_dir.unwrap_or(false),
+        source: source.clone(),
+        checksum: job.checksum.clone(),
+    }
+}
+
+/// `--checksum` as a digest, if it is about a file.
+fn checksum(job: &Job) -> Result<Option<Digest>, BuildError> {
+    let Some(text) = &job.checksum else {
+        return Ok(None);
+    };
+    match &job.sources[..] {
+        [From::Url(_)] => {
+            let digest = text.parse::<Digest>();
+            let digest = digest.map_err(|error| Problem::Value(format!("--checksum: {error}")))?;
+            Ok(Some(digest))
+        }
+        [From::Git(_)] if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            let message = format!("--checksum of a git repository is a commit, and {text:?} is none");
+            Err(Problem::Value(message).into())
+        }
+        [From::Git(_)] => Ok(None),
+        _ => {
+            let message = "--checksum needs exactly one source, a URL or a git repository";
+            Err(Problem::Value(message.to_owned()).into())
+        }
+    }
+}
+
+/// The files of a source that is not in the context, and which of them are meant: all of them.
+pub(super) async fn files(
+    shared: &Shared,
+    source: &From,
+    remote: Option<&Remote>,
+) -> Result<Option<(Tree, Pick)>, BuildError> {
+    Ok(match (source, remote) {
+        (From::Url(url), Some(Remote::File(download))) => Some(download.tree(url, &shared.store)?),
+        (_, Some(Remote::Commit(wanted, commit))) => {
+            let files = shared.fetcher.files(wanted, commit).await?;
+            shared.sources.know(&files);
+            let root = Pick {
+                named: PathBuf::new(),
+                real: PathBuf::new(),
+                kept: None,
+            };
+            Some((files.tree()?, root))
+        }
+        _ => None,
+    })
 }
 
 /// Unpacks a pick that is an archive, by its content and not by its name; false if it is none.
@@ -75,41 +123,14 @@ pub(super) fn unpack(
     let Some(Kind::File(content)) = tree.get(&pick.real).map(|node| &node.kind) else {
         return Ok(false);
     };
-    if !is_archive(shared, content, &pick.real)? {
+    if !tarball::is_tar(open(shared, content, &pick.real)?) {
         return Ok(false);
     }
-    let index = spool(shared, content, &pick.real)?;
-    placer.unpack(&index.changes, &job.destination, job.chown.is_some())?;
+    let archive = Tarball::read(open(shared, content, &pick.real)?, &shared.store)?;
+    let archive = Arc::new(archive);
+    placer.unpack(&archive.index.changes, &job.destination, job.chown.is_some())?;
+    shared.sources.know(&archive);
     Ok(true)
-}
-
-/// Whether something begins with the header of a tar entry, once decompressed. What is broken before that is no
-/// archive, but an ordinary file.
-fn is_archive(shared: &Shared, content: &Content, path: &Path) -> Result<bool, BuildError> {
-    let Ok(mut plain) = layer::decompress(open(shared, content, path)?) else {
-        return Ok(false);
-    };
-    let mut header = tar::Header::new_old();
-    let bytes = header.as_mut_bytes();
-    if plain.read_exact(bytes).is_err() {
-        return Ok(false);
-    }
-    // POSIX pax, ustar: the checksum is the sum of all bytes, with its own field taken as blanks.
-    let sum: u32 = bytes.iter().map(|byte| u32::from(*byte)).sum();
-    let field: u32 = bytes[148..156].iter().map(|byte| u32::from(*byte)).sum();
-    let expected = sum - field + 8 * u32::from(b' ');
-    Ok(header.cksum().is_ok_and(|found| found == expected))
-}
-
-/// Lays an archive down in plain form, where the contents of its entries are read from, and indexes it.
-fn spool(shared: &Shared, content: &Content, path: &Path) -> Result<LayerIndex, BuildError> {
-    let directory = shared.store.tmp_dir()?;
-    let plain = directory.path().join("archive.tar");
-    let mut out = BufWriter::new(File::create(&plain).map_err(Problem::io("create", &plain))?);
-    let index = layer::index(layer::decompress(open(shared, content, path)?)?, Some(&mut out))?;
-    out.flush().map_err(Problem::io("write", &plain))?;
-    shared.layers.know_tar(index.diff_id, plain, directory);
-    Ok(index)
 }
 
 /// Opens a file of a context.
@@ -117,33 +138,9 @@ fn open(shared: &Shared, content: &Content, path: &Path) -> Result<Box<dyn Read 
     match &content.origin {
         Origin::Disk(file) => Ok(Box::new(File::open(file).map_err(Problem::io("read", &**file))?)),
         Origin::Memory(bytes) => Ok(Box::new(io::Cursor::new(bytes.clone()))),
-        Origin::Layer { offset, .. } => match shared.sources.tar() {
-            Some(tar) => {
-                let file = File::open(&tar.path).map_err(Problem::io("read", &tar.path))?;
-                Ok(Box::new(Part {
-                    file,
-                    at: *offset,
-                    left: content.size,
-                }))
-            }
+        Origin::Layer { diff_id, .. } => match shared.sources.tarball(diff_id) {
+            Some(tar) => Ok(Box::new(tar.open(content)?)),
             None => Err(Problem::Value(format!("{} is not in the context", path.display())).into()),
         },
-    }
-}
-
-/// A part of a file.
-struct Part {
-    file: File,
-    at: u64,
-    left: u64,
-}
-
-impl Read for Part {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let count = self.file.read_at(&mut buffer[..most], self.at)?;
-        self.at += count as u64;
-        self.left -= count as u64;
-        Ok(count)
     }
 }

@@ -1,6 +1,6 @@
 //! What a `FROM` names.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,7 @@ use crate::{
         graph::{self, Base},
         key::prefixed,
     },
+    registry::without_password,
     store::{self, Store},
 };
 
@@ -81,6 +82,11 @@ async fn find(shared: &Arc<Shared>, name: &str, platform: &Platform) -> Result<F
         Some((_, NamedContext::Directory(path))) => Err(Problem::Value(format!(
             "the named context is the directory {}: COPY can take files from it, FROM needs an image",
             path.display()
+        ))
+        .into()),
+        Some((_, NamedContext::Remote(address))) => Err(Problem::Value(format!(
+            "the named context is {}: COPY can take files from it, FROM needs an image",
+            without_password(address)
         ))
         .into()),
         // `oci-archive:base.tar` and its like; what names no transport is a reference, and so is `store:1`.
@@ -295,8 +301,8 @@ pub(super) fn environment(stage: &mut Stage) {
     stage.scope = scope;
 }
 
-/// A directory that a name in `COPY --from` or a mount stands for.
-pub(super) fn named_directory<'a>(shared: &'a Shared, name: &str) -> Option<&'a Path> {
+/// The named context that a name in `COPY --from` or a mount stands for, if it is none with an image.
+pub(super) fn named_files<'a>(shared: &'a Shared, name: &str) -> Option<&'a NamedContext> {
     let context = shared
         .options
         .contexts
@@ -304,7 +310,7 @@ pub(super) fn named_directory<'a>(shared: &'a Shared, name: &str) -> Option<&'a 
         .rev()
         .find(|(known, _)| same_name(known, name));
     match context {
-        Some((_, NamedContext::Directory(path))) => Some(path),
-        _ => None,
+        Some((_, NamedContext::Image(_))) | None => None,
+        Some((_, files)) => Some(files),
     }
 }

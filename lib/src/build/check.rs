@@ -29,7 +29,7 @@ impl Build {
     /// # Errors
     /// When the Containerfile cannot be read. Mistakes in it are findings.
     pub fn check(&self, store: &Store) -> Result<Checked, BuildError> {
-        match Input::read(self, store) {
+        match Input::read(self, store, None) {
             Ok((input, sources)) => Ok(Checked {
                 file: input.text.file.clone(),
                 source: input.text.source.clone(),

@@ -21,6 +21,7 @@ use crate::{
         values::{Chmod, GitSource, Origin as Address},
     },
     plan::key::Parts,
+    registry::without_password,
     tree::{Content, Kind, Metadata, Node, Origin, Tree},
 };
 
@@ -82,8 +83,8 @@ pub(super) async fn copy(
             prints
         }
     };
-    let downloads = add::download(stage, &job, &mut step).await?;
-    let parts = parts(stage, &job, &prints, &downloads);
+    let remotes = add::look_up(&stage.shared, &job).await?;
+    let parts = parts(stage, &job, &prints, &remotes);
     if stage.cached(&mut step, &parts, &history).await? {
         return Ok(());
     }
@@ -91,7 +92,7 @@ pub(super) async fn copy(
         Some(found) => found,
         None => find(stage, copy, &job).await?,
     };
-    make(stage, job, place, picked, downloads, &mut step, &parts, history).await
+    make(stage, job, place, picked, remotes, &mut step, &parts, history).await
 }
 
 fn fingerprints(job: &Job, place: &Place, picked: &[Vec<Pick>]) -> Result<Fingerprints, BuildError> {
@@ -216,7 +217,7 @@ fn inline(stage: &Stage, heredoc: &Heredoc) -> Result<String, BuildError> {
 }
 
 /// What the result depends on.
-fn parts(stage: &Stage, job: &Job, prints: &Fingerprints, downloads: &[Option<add::Download>]) -> Parts {
+fn parts(stage: &Stage, job: &Job, prints: &Fingerprints, remotes: &[Option<add::Remote>]) -> Parts {
     let operation = if job.add { "ADD" } else { "COPY" };
     // With --link, a layer of its own: what is below does not matter, unless it is where an owner is looked up.
     let apart = job.link && job.chown.as_deref().is_none_or(super::users::is_numeric);
@@ -242,16 +243,14 @@ fn parts(stage: &Stage, job: &Job, prints: &Fingerprints, downloads: &[Option<ad
                 parts = parts.with(format!("<<{name} ({order})"), Digest::of(content));
             }
             From::Url(_) | From::Git(_) => {
-                let digest = downloads
-                    .get(index)
-                    .and_then(Option::as_ref)
-                    .map(add::Download::fingerprint);
+                let remote = remotes.get(index).and_then(Option::as_ref);
                 let name = match source {
                     From::Url(url) => url,
                     From::Git(git) => &git.remote,
                     _ => "",
                 };
-                parts = parts.with(named(&order, name), format!("{digest:?}"));
+                let found = remote.map(add::Remote::fingerprint);
+                parts = parts.with(named(&order, &without_password(name)), found.unwrap_or_default());
             }
         }
     }
@@ -272,7 +271,7 @@ async fn make(
     job: Job,
     place: Place,
     picked: Vec<Vec<Pick>>,
-    downloads: Vec<Option<add::Download>>,
+    remotes: Vec<Option<add::Remote>>,
     step: &mut Step,
     parts: &Parts,
     history: String,
@@ -284,6 +283,11 @@ async fn make(
         false => stage.tree().await?.clone(),
     };
     let shared = stage.shared.clone();
+    let mut fetched = Vec::new();
+    for (index, source) in job.sources.iter().enumerate() {
+        let remote = remotes.get(index).and_then(Option::as_ref);
+        fetched.push(add::files(&shared, source, remote).await?);
+    }
     let changes = shared
         .clone()
         .blocking(move || {
@@ -292,8 +296,8 @@ async fn make(
             placer.chmod = job.chmod.clone();
             for (index, source) in job.sources.iter().enumerate() {
                 let picks = picked.get(index).map(Vec::as_slice).unwrap_or_default();
-                let download = downloads.get(index).and_then(Option::as_ref);
-                put(&shared, &mut placer, &job, &place, source, picks, download, now)?;
+                let fetched = fetched.get(index).and_then(Option::as_ref);
+                put(&shared, &mut placer, &job, &place, source, picks, fetched, now)?;
             }
             Ok(placer.changes())
         })
@@ -311,7 +315,7 @@ fn put(
     place: &Place,
     source: &From,
     picks: &[Pick],
-    download: Option<&add::Download>,
+    fetched: Option<&(Tree, Pick)>,
     now: i64,
 ) -> Result<(), BuildError> {
     match source {
@@ -319,10 +323,16 @@ fn put(
             let (tree, pick) = inline_tree(name, content, now)?;
             placer.copy(&tree, &pick, &job.exclude, &job.destination)
         }
-        From::Url(_) | From::Git(_) => match download {
-            Some(download) => add::put(shared, placer, job, download),
-            None => Ok(()),
-        },
+        From::Url(_) | From::Git(_) => {
+            let Some((tree, pick)) = fetched else {
+                return Ok(());
+            };
+            // What was downloaded stays as it is, unless it is said to be an archive.
+            match job.unpack == Some(true) && add::unpack(shared, placer, job, tree, pick)? {
+                true => Ok(()),
+                false => placer.copy(tree, pick, &job.exclude, &job.destination),
+            }
+        }
         From::Path(_) => {
             for pick in picks {
                 let unpacked = job.add

@@ -145,6 +145,14 @@ pub enum Problem {
         /// What happened.
         why: String,
     },
+    /// A git repository cannot be had, or has not what is wanted.
+    #[error("cannot use the git repository {remote}: {why}")]
+    Git {
+        /// Its address.
+        remote: String,
+        /// What happened.
+        why: String,
+    },
     /// A feature of the language that is not there yet, or cannot be here.
     #[error("{0}")]
     Unsupported(String),

@@ -9,14 +9,16 @@ use std::{
 use super::{
     Build, Context, Source,
     error::{At, BuildError, Problem},
+    fetch::Fetched,
     stage::Text,
+    tarball::Tarball,
 };
 use crate::{
     Digest, Hasher,
     containerfile::{Containerfile, Span, ignore::Ignore},
-    layer::{self, LayerIndex},
     plan::key::prefixed,
-    store::{Store, TmpDir},
+    registry::without_password,
+    store::Store,
     tree::{self, Filter, StatCache, Tree},
 };
 
@@ -37,17 +39,11 @@ pub(super) struct Sources {
     ignore: Ignore,
     ignore_file: Option<String>,
     /// The index of a context that is a tar.
-    tar: Option<Arc<TarContext>>,
+    tar: Option<Arc<Tarball>>,
+    /// All tars that files are read from: the context, named contexts, checkouts, archives.
+    tarballs: Mutex<Vec<Arc<Tarball>>>,
     store: Store,
     scanned: Mutex<Vec<(PathBuf, Arc<Mutex<tree::Context>>)>>,
-}
-
-/// A context that came as a tar: its files are read from the tar itself, and nothing is unpacked.
-pub(super) struct TarContext {
-    pub index: LayerIndex,
-    pub path: PathBuf,
-    /// Where a compressed one lies in plain form; removed at the end.
-    _directory: TmpDir,
 }
 
 /// Files of a context.
@@ -59,9 +55,16 @@ pub(super) enum Files {
 
 impl Input {
     /// Reads everything but the files of the context.
-    pub fn read(options: &Build, store: &Store) -> Result<(Self, Sources), BuildError> {
+    pub fn read(
+        options: &Build,
+        store: &Store,
+        fetched: Option<Fetched>,
+    ) -> Result<(Self, Sources), BuildError> {
         let tar = match &options.context {
-            Context::Tar(path) => Some(Arc::new(open_tar(path, store)?)),
+            Context::Tar(path) => {
+                let file = fs::File::open(path).map_err(Problem::io("read the context", path))?;
+                Some(Arc::new(Tarball::read(file, store)?))
+            }
             Context::Directory(path) => {
                 let metadata = fs::metadata(path).map_err(Problem::io("read", path))?;
                 if !metadata.is_dir() {
@@ -70,9 +73,20 @@ impl Input {
                 }
                 None
             }
+            Context::Remote(_) => match &fetched {
+                Some(Fetched::Files(tar)) => Some(tar.clone()),
+                _ => None,
+            },
             Context::Empty => None,
         };
-        let (file, bytes) = containerfile(options, tar.as_deref())?;
+        let (file, bytes) = match (&options.containerfile, &options.context, fetched) {
+            (Source::Default, Context::Remote(url), Some(Fetched::File(file))) => {
+                let path = file.path(store);
+                let bytes = fs::read(&path).map_err(Problem::io("read", &path))?;
+                (without_password(url), bytes)
+            }
+            _ => containerfile(options, tar.as_deref())?,
+        };
         let source = text(&file, bytes)?;
         let parsed = Containerfile::parse(&source).map_err(|mistakes| {
             let whole = At {
@@ -89,12 +103,14 @@ impl Input {
             file: file.clone(),
         };
         let identity = format!("{:?} {file}", options.context);
+        let tarballs = tar.iter().cloned().collect();
         let sources = Sources {
             context: options.context.clone(),
             ignore,
             ignore_file,
             tar,
             store: store.clone(),
+            tarballs: Mutex::new(tarballs),
             scanned: Mutex::default(),
         };
         Ok((
@@ -140,7 +156,7 @@ fn text(file: &str, bytes: Vec<u8>) -> Result<String, BuildError> {
 }
 
 /// The Containerfile's name and bytes.
-fn containerfile(options: &Build, tar: Option<&TarContext>) -> Result<(String, Vec<u8>), BuildError> {
+fn containerfile(options: &Build, tar: Option<&Tarball>) -> Result<(String, Vec<u8>), BuildError> {
     let read = |path: &Path| {
         let bytes = fs::read(path).map_err(Problem::io("read the Containerfile", path))?;
         Ok((path.display().to_string(), bytes))
@@ -164,10 +180,10 @@ fn containerfile(options: &Build, tar: Option<&TarContext>) -> Result<(String, V
     }
 }
 
-fn in_tar(tar: Option<&TarContext>, names: &[&str]) -> Result<(String, Vec<u8>), BuildError> {
+fn in_tar(tar: Option<&Tarball>, names: &[&str]) -> Result<(String, Vec<u8>), BuildError> {
     let found = names
         .iter()
-        .find_map(|name| Some((*name, tar?.read(Path::new(name)).transpose()?)));
+        .find_map(|name| Some((*name, tar?.bytes(Path::new(name)).transpose()?)));
     match found {
         Some((name, bytes)) => Ok((name.to_owned(), bytes?)),
         None => Err(Problem::NoContainerfile {
@@ -182,13 +198,9 @@ fn in_tar(tar: Option<&TarContext>, names: &[&str]) -> Result<(String, Vec<u8>),
 fn ignore(
     options: &Build,
     file: &str,
-    tar: Option<&TarContext>,
+    tar: Option<&Tarball>,
 ) -> Result<(Ignore, Option<String>), BuildError> {
     let beside = format!("{file}.dockerignore");
-    let own = match &options.containerfile {
-        Source::Text(_) => None,
-        _ => fs::read(&beside).ok().map(|bytes| (beside.clone(), bytes)),
-    };
     let in_context = |name: &str| -> Result<Option<(String, Vec<u8>)>, BuildError> {
         match (&options.context, tar) {
             (Context::Directory(directory), _) => {
@@ -199,9 +211,15 @@ fn ignore(
                     Err(error) => Err(Problem::io("read", path)(error).into()),
                 }
             }
-            (_, Some(tar)) => Ok(tar.read(Path::new(name))?.map(|bytes| (name.to_owned(), bytes))),
+            (_, Some(tar)) => Ok(tar.bytes(Path::new(name))?.map(|bytes| (name.to_owned(), bytes))),
             _ => Ok(None),
         }
+    };
+    let own = match (&options.containerfile, tar) {
+        (Source::Text(_), _) => None,
+        // Beside the Containerfile in the tar, and not beside one of this machine.
+        (Source::Default | Source::InContext(_), Some(_)) => in_context(&beside)?,
+        _ => fs::read(&beside).ok().map(|bytes| (beside.clone(), bytes)),
     };
     let found = match own {
         Some(own) => Some(own),
@@ -218,47 +236,6 @@ fn ignore(
         message: error.to_string(),
     })?;
     Ok((ignore, Some(name)))
-}
-
-/// Indexes a context that is a tar, and lays it down in plain form.
-fn open_tar(path: &Path, store: &Store) -> Result<TarContext, BuildError> {
-    let directory = store.tmp_dir()?;
-    let plain = directory.path().join("context.tar");
-    let source = fs::File::open(path).map_err(Problem::io("read the context", path))?;
-    let mut out = io::BufWriter::new(fs::File::create(&plain).map_err(Problem::io("create", &plain))?);
-    let index = layer::index(layer::decompress(source)?, Some(&mut out))?;
-    io::Write::flush(&mut out).map_err(Problem::io("write", &plain))?;
-    Ok(TarContext {
-        index,
-        path: plain,
-        _directory: directory,
-    })
-}
-
-impl TarContext {
-    fn tree(&self) -> Result<Tree, BuildError> {
-        let mut tree = Tree::new();
-        tree.apply(&self.index.changes)?;
-        Ok(tree)
-    }
-
-    /// The bytes of a file, if it is there.
-    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
-        use std::os::unix::fs::FileExt;
-        let tree = self.tree()?;
-        let resolved = tree.resolve(path, true)?;
-        let Some(tree::Kind::File(content)) = resolved.node.map(|node| &node.kind) else {
-            return Ok(None);
-        };
-        let tree::Origin::Layer { offset, .. } = content.origin else {
-            return Ok(None);
-        };
-        let mut bytes = vec![0; usize::try_from(content.size).unwrap_or(usize::MAX)];
-        let file = fs::File::open(&self.path).map_err(Problem::io("read", &self.path))?;
-        file.read_exact_at(&mut bytes, offset)
-            .map_err(Problem::io("read", &self.path))?;
-        Ok(Some(bytes))
-    }
 }
 
 /// Leaves out what an ignore file names.
@@ -308,9 +285,16 @@ impl Sources {
         &self.ignore
     }
 
-    /// The tar that the context came as.
-    pub fn tar(&self) -> Option<&Arc<TarContext>> {
-        self.tar.as_ref()
+    /// Keeps a tar at hand, as files of it are about to be used.
+    pub fn know(&self, tar: &Arc<Tarball>) {
+        let mut known = self.tarballs.lock().unwrap_or_else(PoisonError::into_inner);
+        known.push(tar.clone());
+    }
+
+    /// The tar with this digest.
+    pub fn tarball(&self, digest: &Digest) -> Option<Arc<Tarball>> {
+        let known = self.tarballs.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|tar| tar.index.diff_id == *digest).cloned()
     }
 
     /// The files of a directory that has a name of its own.
@@ -368,6 +352,7 @@ impl Sources {
         match &self.context {
             Context::Directory(directory) => format!("the context {}", directory.display()),
             Context::Tar(path) => format!("the context {}", path.display()),
+            Context::Remote(address) => format!("the context {}", without_password(address)),
             Context::Empty => "the context, which is empty".to_owned(),
         }
     }

@@ -3,20 +3,18 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fs::File,
-    hash::Hash,
     io::{self, Read, Write},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::OnceCell;
-
 use super::{
     error::{BuildError, Problem},
-    input::TarContext,
+    once::Once,
     place::with_parents,
     solver::Shared,
     stage::Made,
+    tarball::Tarball,
 };
 use crate::{
     Digest,
@@ -24,7 +22,7 @@ use crate::{
     image::{Blobs, Descriptor, Layer},
     layer::{self, Compression, LayerIndex, Sources},
     registry::{Reference, Registry},
-    store::{Store, TmpDir},
+    store::Store,
     tree::{Change, Tree, What},
 };
 
@@ -52,14 +50,6 @@ struct Known {
     origins: HashMap<Digest, Origin>,
     /// The blob of a layer, by its diff ID.
     blobs: HashMap<Digest, Descriptor>,
-    /// Tars that are no layers: archives of ADD, contexts; by their digest.
-    tars: HashMap<Digest, Arc<Spooled>>,
-}
-
-/// A plain tar in a file.
-struct Spooled {
-    path: PathBuf,
-    _directory: Option<TmpDir>,
 }
 
 impl Layers {
@@ -91,17 +81,6 @@ impl Layers {
             known.blobs.insert(layer.diff_id, layer.descriptor.clone());
             known.origins.insert(layer.descriptor.digest, origin.clone());
         }
-    }
-
-    /// Remembers a plain tar in a file, for the contents of its entries; the directory lives as long as the build.
-    pub fn know_tar(&self, digest: Digest, path: PathBuf, directory: impl Into<Option<TmpDir>>) {
-        self.known().tars.insert(
-            digest,
-            Arc::new(Spooled {
-                path,
-                _directory: directory.into(),
-            }),
-        );
     }
 
     /// The registry that a blob came from, so that a push can ask for a mount.
@@ -167,18 +146,9 @@ impl Layers {
     ) -> Result<T, BuildError> {
         let mut tars: HashMap<Digest, Tar> = HashMap::new();
         for diff_id in needed(&changes) {
-            let (tar, blob) = {
-                let known = self.known();
-                (
-                    known.tars.get(&diff_id).cloned(),
-                    known.blobs.get(&diff_id).cloned(),
-                )
-            };
-            let context = shared.sources.tar().filter(|tar| tar.index.diff_id == diff_id);
-            if let Some(context) = context {
-                tars.insert(diff_id, Tar::Context(context.clone()));
-            } else if let Some(path) = tar {
-                tars.insert(diff_id, Tar::Plain(path));
+            let blob = self.known().blobs.get(&diff_id).cloned();
+            if let Some(tar) = shared.sources.tarball(&diff_id) {
+                tars.insert(diff_id, Tar::Plain(tar));
             } else if let Some(blob) = blob {
                 self.fetch(shared, &blob).await?;
                 tars.insert(diff_id, Tar::Blob(Box::new(blob)));
@@ -200,16 +170,7 @@ impl Layers {
         let (store, compression) = (self.store.clone(), shared.options.compression);
         let made = self
             .with_contents(shared, changes, move |changes, contents| {
-                let (reader, writer) = io::pipe().map_err(Problem::io("create", "a pipe"))?;
-                std::thread::scope(|scope| {
-                    let eater = scope.spawn(|| ingest(&store, compression, reader));
-                    let written = layer::write_tar(changes, contents, writer);
-                    let made = eater
-                        .join()
-                        .map_err(|_| Problem::Thread("while compressing a layer".to_owned()))?;
-                    written?;
-                    made
-                })
+                write_layer(&store, compression, changes, contents)
             })
             .await?;
         self.know(&made.layer);
@@ -219,8 +180,7 @@ impl Layers {
 
 /// Where the plain tar of a layer can be read.
 enum Tar {
-    Plain(Arc<Spooled>),
-    Context(Arc<TarContext>),
+    Plain(Arc<Tarball>),
     Blob(Box<Descriptor>),
 }
 
@@ -251,13 +211,31 @@ fn open_tar<'a>(
     let failed = layer::Error::Read;
     match tar {
         Some(Tar::Plain(tar)) => Ok(Box::new(File::open(&tar.path).map_err(failed)?)),
-        Some(Tar::Context(tar)) => Ok(Box::new(File::open(&tar.path).map_err(failed)?)),
         Some(Tar::Blob(blob)) => {
             let blob = Blobs::open(store, blob).map_err(|error| failed(io::Error::other(error)))?;
             layer::decompress(blob)
         }
         None => Err(layer::Error::NoSuchLayer(*diff_id)),
     }
+}
+
+/// Writes changes into the store as a layer.
+pub(super) fn write_layer(
+    store: &Store,
+    compression: Compression,
+    changes: &[Change],
+    contents: &dyn layer::Contents,
+) -> Result<Made, BuildError> {
+    let (reader, writer) = io::pipe().map_err(Problem::io("create", "a pipe"))?;
+    std::thread::scope(|scope| {
+        let eater = scope.spawn(|| ingest(store, compression, reader));
+        let written = layer::write_tar(changes, contents, writer);
+        let made = eater
+            .join()
+            .map_err(|_| Problem::Thread("while compressing a layer".to_owned()))?;
+        written?;
+        made
+    })
 }
 
 /// A plain tar into the store: indexed, compressed, digested in one pass.
@@ -276,7 +254,7 @@ pub(super) fn ingest(store: &Store, compression: Compression, tar: impl Read) ->
     })
 }
 
-fn load_index(store: &Store, diff_id: &Digest) -> Option<LayerIndex> {
+pub(super) fn load_index(store: &Store, diff_id: &Digest) -> Option<LayerIndex> {
     let bytes = store.get_tree(diff_id)?;
     // A damaged index is as good as none: it is made anew.
     LayerIndex::load(&bytes[..])
@@ -335,27 +313,4 @@ pub(super) fn complete(mut changes: Vec<Change>, tree: &Tree) -> Vec<Change> {
     // Changes of one path stay in their order.
     changes.sort_by(|a, b| a.path.cmp(&b.path));
     changes
-}
-
-/// Work that is done once for each key; others wait for whoever does it.
-pub(super) struct Once<K, V>(Mutex<HashMap<K, Arc<OnceCell<V>>>>);
-
-impl<K, V> Default for Once<K, V> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Hash + Eq, V: Clone> Once<K, V> {
-    pub async fn get<F, Fut>(&self, key: K, work: F) -> Result<V, BuildError>
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<V, BuildError>>,
-    {
-        let cell = {
-            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            cells.entry(key).or_default().clone()
-        };
-        cell.get_or_try_init(work).await.cloned()
-    }
 }

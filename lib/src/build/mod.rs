@@ -10,6 +10,8 @@
 //! - `base`: what a `FROM` names
 //! - `layers`, `lowers`: layers as the build uses them: indexed, made; unpacked
 //! - `select`, `place`: what a COPY takes, and where it goes
+//! - `fetch`: what comes from elsewhere: `download` for files behind URLs, `git` for repositories
+//! - `tarball`: files that came in a tar
 //! - `copy`, `add`, `workdir`, `run`: the instructions that make layers
 //! - `memo`: what a COPY from layers brings
 //! - `mounts`: `RUN --mount`
@@ -25,12 +27,16 @@ mod cache;
 mod check;
 mod config;
 mod copy;
+mod download;
 pub(crate) mod error;
+mod fetch;
+mod git;
 mod input;
 mod layers;
 mod lowers;
 mod memo;
 mod mounts;
+mod once;
 mod origin;
 mod output;
 mod place;
@@ -39,6 +45,8 @@ mod scope;
 mod select;
 mod solver;
 mod stage;
+mod tarball;
+mod threads;
 mod users;
 mod workdir;
 
@@ -86,6 +94,9 @@ pub enum Context {
     Directory(PathBuf),
     /// A tar, compressed or not.
     Tar(PathBuf),
+    /// A git repository (`https://host/repo.git#ref:dir`, `git@host:path`, `github.com/owner/repo`), or a URL of a tar or of
+    /// a Containerfile.
+    Remote(String),
     /// Nothing: the Containerfile is all there is.
     Empty,
 }
@@ -108,6 +119,8 @@ enum Source {
 pub enum NamedContext {
     /// A directory of this machine.
     Directory(PathBuf),
+    /// A git repository, or a URL of a tar or of any other file.
+    Remote(String),
     /// An image.
     Image(crate::Locator),
 }

@@ -125,16 +125,9 @@ async fn source(
         text: from.clone(),
         span: word.span.clone(),
     };
-    if let Some(directory) = base::named_directory(shared, &from) {
-        let (files, directory) = (shared.clone(), directory.to_owned());
-        let describe = format!("the named context {from}");
-        let tree = shared
-            .blocking(move || {
-                origin::digested(&files.sources.named(&directory)?, std::slice::from_ref(&path))
-                    .map(|tree| (tree, path))
-            })
-            .await?;
-        return files_of(&tree.0, &tree.1, &describe);
+    if let Some(context) = base::named_files(shared, &from) {
+        let tree = origin::named(shared, context, vec![path.clone()]).await?;
+        return files_of(&tree, &path, &format!("the named context {from}"));
     }
     let layers = match origin::source_stage(stage, &name)? {
         Some(index) => shared.stage(index).await?.image.layers().to_vec(),

@@ -1,11 +1,15 @@
 //! Where COPY, ADD and mounts take from: a stage, an image, a named context, the build context.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
-    base,
+    NamedContext, base,
     copy::{From, Job},
     error::{BuildError, Problem},
+    fetch::Fetched,
     input::Files,
     select::{self, Pick},
     solver::Shared,
@@ -34,7 +38,7 @@ pub(super) async fn layers(stage: &Stage, copy: &Copy) -> Result<Option<Vec<Laye
     if let Some(source) = source_stage(stage, word)? {
         return Ok(Some(stage.shared.stage(source).await?.image.layers().to_vec()));
     }
-    if base::named_directory(&stage.shared, &word.text).is_some() {
+    if base::named_files(&stage.shared, &word.text).is_some() {
         return Ok(None);
     }
     Ok(Some(source_image(stage, &word.text).await?.layers().to_vec()))
@@ -81,7 +85,7 @@ async fn place(stage: &mut Stage, copy: &Copy, job: &Job) -> Result<Place, Build
         }
         Some(word) => {
             let tree = from(stage, &word.text, word, paths_of(job)).await?;
-            let keeps_owners = base::named_directory(&stage.shared, &word.text).is_none();
+            let keeps_owners = base::named_files(&stage.shared, &word.text).is_none();
             Ok(Place {
                 tree,
                 describe: word.text.clone(),
@@ -112,12 +116,8 @@ pub(super) async fn from(
         let mut source = (*shared.stage(source).await?).clone();
         return Ok(source.tree().await?.clone());
     }
-    if let Some(directory) = base::named_directory(shared, name) {
-        let (shared, directory) = (shared.clone(), directory.to_owned());
-        return shared
-            .clone()
-            .blocking(move || digested(&shared.sources.named(&directory)?, &paths))
-            .await;
+    if let Some(context) = base::named_files(shared, name) {
+        return named(shared, context, paths).await;
     }
     let image = source_image(stage, name).await?;
     let mut tree = Tree::new();
@@ -125,6 +125,32 @@ pub(super) async fn from(
         tree.apply(&shared.layers.index(shared, layer).await?.changes)?;
     }
     Ok(tree)
+}
+
+/// The files of a named context, with digests for what these words may pick.
+pub(super) async fn named(
+    shared: &Arc<Shared>,
+    context: &NamedContext,
+    paths: Vec<String>,
+) -> Result<Tree, BuildError> {
+    match context {
+        NamedContext::Directory(directory) => {
+            let (shared, directory) = (shared.clone(), directory.to_owned());
+            let look = {
+                let shared = shared.clone();
+                move || digested(&shared.sources.named(&directory)?, &paths)
+            };
+            shared.blocking(look).await
+        }
+        NamedContext::Remote(address) => match shared.fetcher.context(address).await? {
+            Fetched::Files(tar) => {
+                shared.sources.know(&tar);
+                tar.tree()
+            }
+            Fetched::File(file) => Ok(file.tree(address, &shared.store)?.0),
+        },
+        NamedContext::Image(_) => Ok(Tree::new()),
+    }
 }
 
 /// The stage that `from` names, if it names one.

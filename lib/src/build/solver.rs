@@ -5,21 +5,23 @@ use std::{
     collections::HashMap,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::OnceCell;
 
 use super::{
-    Build, Built,
+    Build, Built, Context,
     error::{At, BuildError, Problem},
+    fetch::Fetcher,
     input::{Input, Sources},
     layers::Layers,
     output,
     stage::{self, Stage},
+    threads::Threads,
 };
 use crate::{
     containerfile::{self, Word},
@@ -42,6 +44,7 @@ pub(super) struct Shared {
     pub globals: Globals,
     pub layers: Layers,
     pub sources: Sources,
+    pub fetcher: Fetcher,
     /// Ends the processes of this build.
     pub cancel: Cancel,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.
@@ -52,8 +55,7 @@ pub(super) struct Shared {
     next_step: AtomicUsize,
     /// Nothing is deleted from the store meanwhile.
     _hold: Hold,
-    /// Every thread that works for this build holds one: the build is over once all are gone.
-    busy: Mutex<Option<mpsc::Sender<()>>>,
+    threads: Threads,
 }
 
 type StageCell = Arc<OnceCell<Result<Arc<Stage>, BuildError>>>;
@@ -84,14 +86,17 @@ pub(super) const PROXIES: [&str; 10] = [
 /// Builds what the options say.
 pub(super) async fn solve(options: Build, store: &Store, registry: &Registry) -> Result<Built, BuildError> {
     let outer = options.cancel.clone();
-    let (sender, mut receiver) = mpsc::channel(1);
-    let shared = Arc::new(prepare(options, store, registry, sender).await?);
+    let (threads, idle) = Threads::new()?;
     let mut guard = Guard {
-        shared: shared.clone(),
+        cancel: threads.cancel.clone(),
         done: false,
     };
     let result = {
-        let work = finish(&shared);
+        let work = async {
+            let shared = Arc::new(prepare(options, store, registry, threads.clone()).await?);
+            let _end = ForgetStages(shared.clone());
+            finish(&shared).await
+        };
         let cancelled = async {
             match &outer {
                 Some(outer) => outer.cancelled().await,
@@ -106,24 +111,31 @@ pub(super) async fn solve(options: Build, store: &Store, registry: &Registry) ->
     guard.done = result.is_ok();
     drop(guard);
     // What runs in other threads has been told to stop; the build ends when it has.
-    shared.no_more_work();
-    while receiver.recv().await.is_some() {}
+    threads.end(idle).await;
     result
 }
 
-/// Ends a build: cancels its processes if it fails or its future is dropped. If it is done, the image may still be
-/// written somewhere.
+/// Cancels the processes of a build whose future fails or is dropped. If it is done, the image may still be written
+/// somewhere.
 struct Guard {
-    shared: Arc<Shared>,
+    cancel: Cancel,
     done: bool,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         if !self.done {
-            self.shared.cancel.cancel();
+            self.cancel.cancel();
         }
-        self.shared.stages().clear();
+    }
+}
+
+/// Lets go of the stages in the end.
+struct ForgetStages(Arc<Shared>);
+
+impl Drop for ForgetStages {
+    fn drop(&mut self) {
+        self.0.stages().clear();
     }
 }
 
@@ -131,16 +143,23 @@ async fn prepare(
     options: Build,
     store: &Store,
     registry: &Registry,
-    busy: mpsc::Sender<()>,
+    threads: Threads,
 ) -> Result<Shared, BuildError> {
-    let (hold, input, sources) = {
+    let hold = {
+        let store = store.clone();
+        threads.run(move || Ok(store.hold()?)).await?
+    };
+    let epoch = epoch(&options)?;
+    let fetcher = Fetcher::new(&options, store, registry, &threads, epoch);
+    let fetched = match &options.context {
+        Context::Remote(address) => Some(fetcher.context(address).await?),
+        _ => None,
+    };
+    let (input, sources) = {
         let (options, store) = (options.clone(), store.clone());
-        let read = move || -> Result<_, BuildError> {
-            let hold = store.hold()?;
-            let (input, sources) = Input::read(&options, &store)?;
-            Ok((hold, input, sources))
-        };
-        tokio::task::spawn_blocking(read).await.map_err(thread_died)??
+        threads
+            .run(move || Input::read(&options, &store, fetched))
+            .await?
     };
     for found in super::check::before_build(&input, sources.ignore())? {
         (options.sink)(Event::Warning {
@@ -148,11 +167,9 @@ async fn prepare(
             line: Some(input.line(found.span.start)),
         });
     }
-    let epoch = epoch(&options)?;
     let globals = globals(&options, &input)?;
     let graph = graph(&options, &input, &globals)?;
     let stages = graph.stages.iter().map(|_| StageCell::default()).collect();
-    let cancel = Cancel::new().map_err(Problem::io("create", "a pipe"))?;
     Ok(Shared {
         layers: Layers::new(store.clone(), registry.clone(), options.sink.clone()),
         options,
@@ -162,13 +179,14 @@ async fn prepare(
         graph,
         globals,
         sources,
-        cancel,
+        cancel: threads.cancel.clone(),
+        threads,
+        fetcher,
         epoch,
         stages: Mutex::new(stages),
         engine: OnceCell::new(),
         next_step: AtomicUsize::new(0),
         _hold: hold,
-        busy: Mutex::new(Some(busy)),
     })
 }
 
@@ -318,7 +336,7 @@ impl Shared {
         1 + layers
     }
 
-    fn stages(&self) -> std::sync::MutexGuard<'_, Vec<StageCell>> {
+    fn stages(&self) -> MutexGuard<'_, Vec<StageCell>> {
         self.stages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -359,27 +377,11 @@ impl Shared {
         &self,
         work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
     ) -> Result<T, BuildError> {
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if self.cancel.is_cancelled() {
-            return Err(Problem::Cancelled.into());
-        }
-        let work = move || {
-            let _busy = busy;
-            work()
-        };
-        tokio::task::spawn_blocking(work).await.map_err(thread_died)?
-    }
-
-    fn no_more_work(&self) {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.threads.run(work).await
     }
 
     /// The place in the Containerfile, for errors.
     pub fn at(&self, span: containerfile::Span) -> At {
         self.input.at(span)
     }
-}
-
-fn thread_died(error: tokio::task::JoinError) -> BuildError {
-    Problem::Thread(error.to_string()).into()
 }

@@ -52,6 +52,7 @@ mod tls;
 pub use blobs::Repository;
 pub use client::{Builder, Registry};
 pub use docker_config::DockerKeychain;
+pub(crate) use download::without_password;
 pub use download::{Downloaded, Validators};
 pub use error::{Cause, Error, Kind};
 pub use keychain::{Anonymous, Chain, Credentials, Explicit, Keychain, KeychainError, Secret};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Error, Store,
-    disk::{self, Durability},
+    disk::{self, Durability, IoContext as _},
     reach,
 };
 use crate::{
@@ -124,6 +124,18 @@ impl Store {
     /// If it cannot be written.
     pub fn put_tree(&self, diff_id: &Digest, bytes: &[u8]) -> Result<(), Error> {
         self.put(Cache::Trees, diff_id, bytes)
+    }
+
+    /// A directory for what a record has no room for, made if there is none. It counts as used now, and goes when it was not
+    /// used for longest.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn cache_dir(&self, cache: Cache, key: &Digest) -> Result<PathBuf, Error> {
+        let path = self.record_path(cache, key);
+        fs::create_dir_all(&path).at("create", &path)?;
+        touch(&path);
+        Ok(path)
     }
 
     pub(super) fn record_path(&self, cache: Cache, key: &Digest) -> PathBuf {

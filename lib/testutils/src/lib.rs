@@ -4,12 +4,14 @@
 //! - `docker_registry`: the real thing, as a process
 //! - `flat`: what an image comes to, with every digest computed again
 //! - `registry`: a registry in this process, which can misbehave
+//! - `git`: repositories, and who serves them
 //! - `web`: a web server in this process
 //! - `need`: programs and abilities that a machine may lack
 
 pub mod cages;
 mod docker_registry;
 pub mod flat;
+pub mod git;
 mod need;
 pub mod registry;
 pub mod web;

@@ -10,6 +10,7 @@
 //! - `metadata`: owners, modes, times and links of what is copied
 //! - `ignore`: ignore files, wildcards and `--exclude`
 //! - `add`: ADD and its archives
+//! - `remote`: ADD of URLs and git repositories, and contexts that are one
 //! - `run`: what a RUN sees
 //! - `layers`: what of a RUN's work is kept
 //! - `mounts`: `RUN --mount` and `--network`
@@ -23,6 +24,7 @@ mod layers;
 mod lexing;
 mod metadata;
 mod mounts;
+mod remote;
 mod run;
 mod stages;
 mod variables;

@@ -1,0 +1,35 @@
+//! Work that several stages want done, and that is done once.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::OnceCell;
+
+use super::error::BuildError;
+
+/// Work that is done once for each key; others wait for whoever does it.
+pub(super) struct Once<K, V>(Mutex<HashMap<K, Arc<OnceCell<V>>>>);
+
+impl<K, V> Default for Once<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Hash + Eq, V: Clone> Once<K, V> {
+    /// What the work gave; a failure is not remembered.
+    pub async fn get<F, Fut>(&self, key: K, work: F) -> Result<V, BuildError>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<V, BuildError>>,
+    {
+        let cell = {
+            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            cells.entry(key).or_default().clone()
+        };
+        cell.get_or_try_init(work).await.cloned()
+    }
+}
