@@ -23,11 +23,13 @@ COPY <<-"EOF" /etc/app.conf
 	listen = ":80"
 	EOF
 LABEL org.opencontainers.image.title="app" org.opencontainers.image.version=$VERSION
+EXPOSE 8080 8443/tcp
 HEALTHCHECK --interval=30s --timeout=3s CMD ["/app", "healthy"]
 ENTRYPOINT ["/usr/bin/app", "--config", "/etc/app.conf"]"#;
-    (0..500)
+    let blocks: String = (0..500)
         .map(|stage| block.replace("STAGE", &stage.to_string()))
-        .collect()
+        .collect();
+    blocks.trim_start().to_owned()
 }
 
 fn parsing(criterion: &mut Criterion) {
