@@ -13,7 +13,7 @@ use rbuild::containerfile::{
 };
 
 fuzz_target!(|word: &str| {
-    let lookup = |name: &str| (name.len() % 2 == 0).then_some(Cow::Borrowed("a b/c.d*\n"));
+    let lookup = |name: &str| name.len().is_multiple_of(2).then_some(Cow::Borrowed("a b/c.d*\n"));
     for escape in ['\\', '`'] {
         let one = expand(word, escape, &lookup);
         let report = expand_report(word, escape, &lookup);

@@ -98,7 +98,7 @@ fn files_that_fuzzing_starts_from_are_parsed() {
 
 #[test]
 fn words_that_fuzzing_starts_from_are_expanded() {
-    let lookup = |name: &str| (name.len() % 2 == 0).then_some(Cow::Borrowed("a b/c.d"));
+    let lookup = |name: &str| name.len().is_multiple_of(2).then_some(Cow::Borrowed("a b/c.d"));
     for path in files("corpus/expander") {
         let word = text(&path);
         for escape in ['\\', '`'] {
