@@ -6,6 +6,7 @@
 //! trees/DIFF-ID                                indexes of layers
 //! layers/FORMAT/DIFF-ID/{root/,stamp}          unpacked layers
 //! why/KEY  contexts/KEY                        other records
+//! mounts/FORMAT/ID-N, .lock                    contents of cache mounts
 //! tmp/PROCESS/                                 work in progress
 //! lock                                         shared while something builds, exclusive while something is deleted
 //! ```
@@ -83,22 +84,24 @@ struct Inner {
 pub struct Hold(#[expect(dead_code, reason = "held for its lock")] File);
 
 /// The directories of a store, and files that may lie at its top.
-const DIRECTORIES: [&str; 7] = [
+const DIRECTORIES: [&str; 8] = [
     "blobs/sha256",
     "steps",
     "trees",
     "layers",
     "why",
     "contexts",
+    "mounts",
     "tmp",
 ];
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "blobs",
     "steps",
     "trees",
     "layers",
     "why",
     "contexts",
+    "mounts",
     "tmp",
     "lock",
     "index.json",

@@ -68,6 +68,12 @@ impl Store {
             );
         }
         measure("layers", "layers", reach::unpacked(self)?.len());
+        let formats = std::fs::read_dir(root.join("mounts"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let caches = formats.map(|format| entries(&format.path())).sum();
+        measure("mounts", "mounts", caches);
         measure("tmp", "tmp", entries(&root.join("tmp")));
         let rest = meter.measure(root);
         parts.push(Part {

@@ -16,7 +16,7 @@ fn a_store_is_made_once_and_found_again() {
     assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o700);
     let made = listing(&root);
     let names: Vec<_> = made.iter().map(|path| path.to_str().unwrap()).collect();
-    let expected = "blobs blobs/sha256 contexts index.json layers oci-layout steps tmp trees why";
+    let expected = "blobs blobs/sha256 contexts index.json layers mounts oci-layout steps tmp trees why";
     assert_eq!(names.join(" "), expected);
     store.put_blob(b"x").unwrap();
     drop(store);

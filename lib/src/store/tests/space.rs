@@ -89,6 +89,7 @@ fn usage_is_told_by_part() {
         ("why", 0),
         ("contexts", 0),
         ("layers", 1),
+        ("mounts", 0),
         ("tmp", 1),
         ("other", 2),
     ];
