@@ -163,6 +163,8 @@ fn job(stage: &Stage, copy: &Copy, add: bool) -> Result<(Job, String), BuildErro
         };
         sources.push(source);
     }
+    // As the reference builder has it: inline documents come last, and win.
+    sources.sort_by_key(|source| matches!(source, From::Inline { .. }));
     let destination = stage.expand(&copy.destination)?;
     shown.push(destination.clone());
     let excluded: Vec<String> = copy.exclude.iter().map(|word| word.text.clone()).collect();
