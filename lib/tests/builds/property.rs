@@ -78,6 +78,9 @@ fn content() -> impl Strategy<Value = Content> {
     ]
 }
 
+/// What every RUN leaves of what it sees, where every user can write.
+const SEEN: &str = "{ id; pwd; echo $A $B $C $0; } >> /tmp/seen.$(id -u)";
+
 /// A RUN gives the same result at any time, on any machine.
 fn run() -> impl Strategy<Value = String> {
     let mount = select(
@@ -108,7 +111,7 @@ fn run() -> impl Strategy<Value = String> {
             "true",
         ][..],
     );
-    (mount, command).prop_map(|(mount, command)| format!("RUN {mount}{command}"))
+    (mount, command).prop_map(|(mount, command)| format!("RUN {mount}{SEEN}; {command}"))
 }
 
 fn copy() -> impl Strategy<Value = String> {
@@ -142,7 +145,8 @@ fn copy_from() -> impl Strategy<Value = String> {
         .prop_map(|(source, flags, target)| format!("COPY --from=@ {flags}{source} {target}"))
 }
 
-fn line() -> impl Strategy<Value = Line> {
+/// A line; so often one that changes the config.
+fn line(config_weight: u32) -> impl Strategy<Value = Line> {
     let config = select(
         &[
             "ENV A=env",
@@ -164,15 +168,15 @@ fn line() -> impl Strategy<Value = Line> {
             "SHELL [\"/bin/sh\", \"-ec\"]",
         ][..],
     );
-    let text = prop_oneof![4 => run(), 5 => copy(), 2 => copy_from(), 4 => config.prop_map(str::to_owned)];
+    let text = prop_oneof![4 => run(), 5 => copy(), 2 => copy_from(), config_weight => config.prop_map(str::to_owned)];
     (text, any::<Index>()).prop_map(|(text, index)| Line(text, index))
 }
 
 fn world() -> impl Strategy<Value = World> {
-    let base = select(&[Base::Busybox, Base::Busybox, Base::Before][..]);
+    let base = select(&[Base::Busybox, Base::Before, Base::Before][..]);
     (
         vec(content(), NAMES.len()),
-        vec((base, vec(line(), 0..6)), 1..4),
+        vec((base, vec(line(4), 0..6)), 1..4),
         option::of(select(&["one", "two"][..])),
         any::<bool>(),
     )
@@ -190,8 +194,8 @@ fn edit() -> impl Strategy<Value = Edit> {
         4 => (name(), content()).prop_map(|(name, content)| Edit::Write(name, content)),
         1 => name().prop_map(Edit::Remove),
         1 => Just(Edit::Touch),
-        2 => (any::<Index>(), line()).prop_map(|(at, line)| Edit::Replace(at, line)),
-        2 => (any::<Index>(), line()).prop_map(|(at, line)| Edit::Insert(at, line)),
+        2 => (any::<Index>(), line(10)).prop_map(|(at, line)| Edit::Replace(at, line)),
+        2 => (any::<Index>(), line(10)).prop_map(|(at, line)| Edit::Insert(at, line)),
         1 => any::<Index>().prop_map(Edit::Delete),
         1 => (any::<Index>(), any::<Index>()).prop_map(|(a, b)| Edit::Swap(a, b)),
         1 => option::of(select(&["one", "two"][..])).prop_map(Edit::Arg),
@@ -327,7 +331,7 @@ fn rounds(count: u32) {
         failure_persistence: None,
         ..Config::default()
     };
-    let result = TestRunner::new(config).run(&(world(), vec(edit(), 1..3)), |(mut world, edits)| {
+    let result = TestRunner::new(config).run(&(world(), vec(edit(), 1..4)), |(mut world, edits)| {
         world.write(&warm.context());
         world.outcome(&warm, &warm.store);
         for edit in &edits {
