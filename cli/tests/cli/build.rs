@@ -2,7 +2,11 @@
 
 use std::{fs, process::Stdio};
 
-use rbuild_testutils::registry::{Kind, TestRegistry};
+use rbuild_testutils::{
+    git::GitServer,
+    registry::{Kind, TestRegistry},
+    web::{Reply, WebServer},
+};
 
 use crate::common::{Place, push_busybox};
 
@@ -245,4 +249,63 @@ fn a_base_is_pulled_and_an_image_pushed() {
         .iter()
         .any(|seen| seen.kind == Kind::BlobGet && seen.sent > 100_000);
     assert!(!base_layer, "{:?}", registry.seen());
+}
+
+#[test]
+fn contexts_from_elsewhere() {
+    let place = Place::new();
+    let server = WebServer::start(|asked| match asked.target.as_str() {
+        "/Containerfile" => Reply::ok("FROM scratch\nCOPY --from=other file /\nADD /more /\n"),
+        "/file" => Reply::ok("text"),
+        _ => Reply::status(404, ""),
+    });
+    let other = format!("other={}", server.url("/file"));
+    let ran = place.run([
+        "build",
+        "--progress=plain",
+        "--build-context",
+        &other,
+        &server.url("/Containerfile"),
+    ]);
+    // The context is empty, but everything before was found.
+    assert!(
+        ran.stderr.contains("\"more\" is not in the context"),
+        "{}",
+        ran.stderr
+    );
+    let Some(git) = GitServer::start() else { return };
+    let repository = git.repository("repo");
+    repository
+        .write(
+            "app/Other",
+            &format!("FROM scratch\nADD {} /\nCOPY . /\n", server.url("/file")),
+        )
+        .commit("all");
+    let context = format!("{}#main:app", git.url("repo"));
+    let arguments = [
+        "build",
+        "--progress=plain",
+        "-f",
+        "Other",
+        "-o",
+        "files",
+        &context,
+    ];
+    let stderr = place.run(arguments).succeeded().stderr;
+    assert_eq!(fs::read_to_string(place.path("files/file")).unwrap(), "text");
+    assert!(place.path("files/Other").is_file());
+    assert!(stderr.contains("pull a file"), "{stderr}");
+    let ran = place.run(["build", "ftp://host/file"]);
+    assert!(
+        ran.stderr
+            .contains("ftp://host/file: a context is a directory, a tar file, a git repository"),
+        "{}",
+        ran.stderr
+    );
+    let ran = place.run(["build", "--check", &context]);
+    assert!(
+        ran.stderr.contains("is not fetched for a check"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    Build,
+    Build, Context, Source,
     error::{BuildError, Problem},
     input::Input,
 };
 use crate::{
     containerfile::{Diagnostic, Diagnostics, lint},
+    registry::without_password,
     store::Store,
 };
 
@@ -27,8 +28,16 @@ impl Build {
     /// Reads the Containerfile and says what is wrong with it, and what is likely not meant. Nothing is built.
     ///
     /// # Errors
-    /// When the Containerfile cannot be read. Mistakes in it are findings.
+    /// When the Containerfile cannot be read; nothing is fetched for it. Mistakes in it are findings.
     pub fn check(&self, store: &Store) -> Result<Checked, BuildError> {
+        if let (Context::Remote(address), Source::Default | Source::InContext(_)) =
+            (&self.context, &self.containerfile)
+        {
+            let address = without_password(address);
+            let message =
+                format!("{address} is not fetched for a check: name a Containerfile of this machine");
+            return Err(Problem::Unsupported(message).into());
+        }
         match Input::read(self, store, None) {
             Ok((input, sources)) => Ok(Checked {
                 file: input.text.file.clone(),

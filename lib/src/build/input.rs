@@ -165,6 +165,13 @@ fn containerfile(options: &Build, tar: Option<&Tarball>) -> Result<(String, Vec<
         (Source::Text(text), _) => Ok(("Containerfile".to_owned(), text.clone().into_bytes())),
         (Source::Path(path), _) => read(path),
         (Source::InContext(path), Context::Directory(directory)) => read(&directory.join(path)),
+        (Source::InContext(path), Context::Remote(address)) if tar.is_none() => {
+            Err(Problem::NoContainerfile {
+                names: vec![path.display().to_string()],
+                place: without_password(address),
+            }
+            .into())
+        }
         (Source::InContext(path), _) => in_tar(tar, &[&path.to_string_lossy()]),
         (Source::Default, Context::Directory(directory)) => {
             let there = NAMES

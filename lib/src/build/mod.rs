@@ -58,6 +58,7 @@ pub use error::{At, BuildError, Problem};
 pub use output::Built;
 
 use crate::{
+    containerfile::values::{GitSource, Origin},
     event::{self, Event, Sink},
     exec::Cancel,
     image::Platform,
@@ -141,6 +142,18 @@ pub struct Ssh {
     pub id: String,
     /// The agent's socket.
     pub socket: PathBuf,
+}
+
+impl Context {
+    /// Whether a text is the address of a git repository, or a URL of http or https: fit for [`Context::Remote`] and
+    /// [`NamedContext::Remote`].
+    pub fn is_address(text: &str) -> bool {
+        match GitSource::parse_context(text) {
+            Ok(None) => matches!(Origin::parse(text), Ok(Origin::Http(_))),
+            // One with wrong options is one, too: the build says what is wrong with it.
+            Ok(Some(_)) | Err(_) => true,
+        }
+    }
 }
 
 impl Build {

@@ -24,8 +24,14 @@ pub fn parse(context: &OsStr) -> Result<Context> {
         return Ok(Context::Tar(STDIN.into()));
     }
     let path = Path::new(context);
-    if let Some(url) = context.to_str().filter(|text| text.contains("://")) {
-        bail!("{url}: a context is a directory, a tar file, or - for a tar on standard input");
+    if let Some(address) = context.to_str().filter(|_| !path.exists()) {
+        if Context::is_address(address) {
+            return Ok(Context::Remote(address.to_owned()));
+        }
+        ensure!(
+            !address.contains("://"),
+            "{address}: a context is a directory, a tar file, a git repository, a URL, or - for a tar on standard input"
+        );
     }
     let metadata =
         fs::metadata(path).with_context(|| format!("cannot use the context {}", path.display()))?;
@@ -50,6 +56,7 @@ pub fn with_containerfile(context: Context, file: Option<&Path>) -> Result<Build
         }
         (Some(file), _) if file == "-" => Ok(build.containerfile_text(standard_input()?)),
         (Some(file), Context::Directory(directory)) => Ok(build.containerfile(find(file, &directory))),
+        (Some(file), Context::Remote(_)) => Ok(build.containerfile_in_context(file)),
         // Of this machine if it is there, else in the tar.
         (Some(file), _) if file.is_file() => Ok(build.containerfile(file)),
         (Some(file), _) => Ok(build.containerfile_in_context(file)),
@@ -79,6 +86,9 @@ pub fn named(pair: &Pair) -> Result<NamedContext> {
     let place = &pair.value;
     if Path::new(place).is_dir() {
         return Ok(NamedContext::Directory(place.into()));
+    }
+    if Context::is_address(place) {
+        return Ok(NamedContext::Remote(place.clone()));
     }
     match place.parse::<Locator>() {
         Ok(locator) => Ok(NamedContext::Image(locator)),

@@ -226,6 +226,24 @@ fn what_was_not_used_for_longest_goes_first() {
 }
 
 #[test]
+fn directories_of_caches_go_like_records() {
+    let (_dir, store) = store();
+    let directory = |name: &str| {
+        let path = store.cache_dir(Cache::Contexts, &Digest::of(name)).unwrap();
+        fs::write(path.join("file"), [7; 5000]).unwrap();
+        path
+    };
+    let (old, new) = (directory("old"), directory("new"));
+    used(&old, 1);
+    used(&new, 9);
+    assert_eq!(store.prune(None, &Plain).unwrap(), Pruned::default());
+    store.prune(Some(total(&store) - 1), &Plain).unwrap();
+    assert!(!old.exists() && new.join("file").exists());
+    assert_eq!(store.cache_dir(Cache::Contexts, &Digest::of("new")).unwrap(), new);
+    assert!(new.join("file").exists());
+}
+
+#[test]
 fn a_blob_stays_as_long_as_a_step_uses_it() {
     let (_dir, store) = store();
     let layer = step(&store, "hello", 1);

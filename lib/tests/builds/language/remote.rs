@@ -316,6 +316,25 @@ fn contexts_from_elsewhere() {
 }
 
 #[test]
+fn addresses_of_contexts() {
+    for (text, expected) in [
+        ("https://h/x.tar", true),
+        ("http://h", true),
+        ("https://h/r.git?x=1", true),
+        ("git@h:r", true),
+        ("github.com/a/b", true),
+        ("ssh://h/r", true),
+        ("dir", false),
+        ("./r.git", false),
+        ("docker://alpine", false),
+        ("oci-layout://dir", false),
+        ("ftp://h/x", false),
+    ] {
+        assert_eq!(Context::is_address(text), expected, "{text}");
+    }
+}
+
+#[test]
 fn named_contexts_from_elsewhere() {
     let web = server();
     let Some(server) = GitServer::start() else { return };
