@@ -1,6 +1,6 @@
 //! What can go wrong with a copy.
 
-use crate::{Digest, archive, image, image::Platform, registry, store};
+use crate::{Digest, archive, image, image::Platform, inspect, registry, store};
 
 /// What can go wrong with a copy, or with reading an image wherever it is.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum Error {
     /// The image is not valid.
     #[error(transparent)]
     Image(#[from] image::Error),
+    /// The files of the image cannot be listed.
+    #[error(transparent)]
+    Files(#[from] inspect::Error),
     /// A name for the destination is none.
     #[error(transparent)]
     Name(#[from] registry::ParseReferenceError),

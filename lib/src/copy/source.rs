@@ -9,6 +9,7 @@ use crate::{
     Locator, Reference,
     archive::Archive,
     image::{Blobs, Descriptor, Image, Platform},
+    inspect::{Files, Validation, validate},
     registry::Registry,
     store::Store,
 };
@@ -110,6 +111,24 @@ impl Source {
         let (blobs, descriptor) = (self.blobs.clone(), self.descriptor.clone());
         let platform = platform.clone();
         blocking(move || Ok(Image::load(&*blobs, &descriptor, &platform)?)).await
+    }
+
+    /// Reads all of it, and tells what is wrong.
+    ///
+    /// # Errors
+    /// Only if the work cannot be done; what is wrong with the image is told in the result.
+    pub async fn validate(&self) -> Result<Validation, Error> {
+        let (blobs, descriptor) = (self.blobs.clone(), self.descriptor.clone());
+        blocking(move || Ok(validate(&*blobs, &descriptor))).await
+    }
+
+    /// The files of an image of it; the store, if there is one, remembers what its layers hold.
+    ///
+    /// # Errors
+    /// If a layer cannot be read, or is not what the config says.
+    pub async fn files(&self, image: &Image, store: Option<&Store>) -> Result<Files, Error> {
+        let (blobs, image, store) = (self.blobs.clone(), image.clone(), store.cloned());
+        blocking(move || Ok(Files::of(&image, blobs, store.as_ref())?)).await
     }
 
     /// The repository of a registry that has a blob, as far as that is known.
