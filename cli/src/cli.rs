@@ -1,8 +1,12 @@
 //! The commands and their flags.
 
+mod image;
+
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub use image::{Cat, Copy, Delete, Digest, ImageCommand, Inspect, Look, Ls, Pull, Push, Show, Tag, Tags};
 
 use crate::options::{Arg, Compress, Output, Pair, Secret, Size, Ssh};
 
@@ -36,6 +40,8 @@ pub enum Command {
     Build(Box<Build>),
     /// Say what is wrong with a Containerfile, and what is likely not meant, without building it
     Check(Check),
+    #[command(flatten)]
+    Image(ImageCommand),
     /// List the images in the store
     Images(Images),
     /// Remove names of images from the store; `prune` then frees the space

@@ -1,10 +1,12 @@
 //! One file per command.
 //!
+//! - `image/`: the commands that move images and look into them
 //! - `shared`: the store, standard output, tables
 
 mod build;
 mod check;
 mod du;
+mod image;
 mod images;
 mod prune;
 mod rmi;
@@ -23,6 +25,7 @@ pub fn run(cli: Cli) -> Outcome {
     match cli.command {
         Command::Build(options) => build::run(&options, &store()?),
         Command::Check(options) => check::run(&options, &store()?),
+        Command::Image(command) => image::run(&command, cli.root.as_deref()),
         Command::Images(options) => Ok(images::run(&options, &store()?)?),
         Command::Rmi(options) => Ok(rmi::run(&options, &store()?)?),
         Command::Prune(options) => Ok(prune::run(&options, &store()?)?),

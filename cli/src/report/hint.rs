@@ -3,6 +3,7 @@
 use std::{error::Error, io};
 
 use rbuild::{
+    copy,
     exec::Missing,
     registry::{self, Cause},
     store,
@@ -19,6 +20,14 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<registry::Error>() {
         return of_registry(error.cause()).map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<copy::Error>() {
+        // It says what the error in it says, and stands in its place.
+        return match error {
+            copy::Error::Registry(error) => of_registry(error.cause()).map(str::to_owned),
+            copy::Error::Store(error) => hint(error),
+            _ => None,
+        };
     }
     if let Some(store::Error::NoImage { .. }) = error.downcast_ref() {
         return Some("`rbuild images` lists those there are".to_owned());

@@ -12,4 +12,5 @@ mod check;
 mod commands;
 mod common;
 mod errors;
+mod images;
 mod interrupt;

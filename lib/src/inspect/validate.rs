@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    error::Error as _,
     fmt,
     io::{self, Read},
 };

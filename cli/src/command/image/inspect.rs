@@ -1,0 +1,72 @@
+//! `rbuild inspect`
+
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result};
+use rbuild::{
+    copy::Source,
+    image::{Image, Index, MediaTypeExt, read_small},
+};
+use serde_json::{Value, json};
+
+use super::find::{find, platform_or_host};
+use crate::{cli::Inspect, command::shared::print};
+
+/// Says what an image is.
+pub async fn run(options: &Inspect, root: Option<&Path>) -> Result<()> {
+    let platform = platform_or_host(options.platform.as_ref());
+    let source = find(&options.image, root)?.open(&platform).await?;
+    if options.raw {
+        return bytes(&document(&source).await?);
+    }
+    let image = source.image(&platform).await?;
+    if options.config {
+        return bytes(&image.encode()?.config);
+    }
+    let mut described = describe(&source, &image)?;
+    if source.descriptor().media_type.is_index() {
+        let index = Index::parse(&document(&source).await?)?;
+        let platforms = index.manifests.iter().filter(|entry| !entry.is_attestation());
+        let platforms = platforms.filter_map(|entry| Some(entry.platform.as_ref()?.to_string()));
+        described["platforms"] = platforms.collect::<Vec<_>>().into();
+    }
+    print(&(serde_json::to_string_pretty(&described)? + "\n"))
+}
+
+/// The manifest or the index.
+async fn document(source: &Source) -> Result<Vec<u8>> {
+    let (blobs, descriptor) = (source.blobs().clone(), source.descriptor().clone());
+    Ok(tokio::task::spawn_blocking(move || read_small(&*blobs, &descriptor)).await??)
+}
+
+fn describe(source: &Source, image: &Image) -> Result<Value> {
+    let encoded = image.encode()?;
+    let layers = image.layers().iter().map(|layer| {
+        let blob = &layer.descriptor;
+        json!({ "digest": blob.digest, "diffId": layer.diff_id, "size": blob.size, "mediaType": blob.media_type })
+    });
+    let size: u64 = image.layers().iter().map(|layer| layer.descriptor.size).sum();
+    Ok(json!({
+        "place": source.place(),
+        "digest": source.descriptor().digest,
+        "mediaType": source.descriptor().media_type,
+        "manifest": encoded.descriptor.digest,
+        "platform": image.platform().to_string(),
+        "created": image.config().created,
+        "size": size,
+        "annotations": image.annotations(),
+        "config": image.config().config,
+        "layers": layers.collect::<Vec<_>>(),
+    }))
+}
+
+fn bytes(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
+    }
+}

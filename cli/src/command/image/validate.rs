@@ -1,0 +1,28 @@
+//! `rbuild validate`
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use rbuild::image::Platform;
+
+use super::find::find;
+use crate::{cli::Look, command::shared::print, options::human};
+
+/// Reads all of an image, and tells what is wrong with it.
+pub async fn run(options: &Look, root: Option<&Path>) -> Result<()> {
+    let source = find(&options.image, root)?.open(&Platform::host()).await?;
+    let result = source.validate().await?;
+    for finding in &result.findings {
+        print(&format!("{finding}\n"))?;
+    }
+    match result.findings.len() {
+        0 => print(&format!(
+            "valid: {} manifests, {} blobs, {}\n",
+            result.manifests,
+            result.blobs,
+            human(result.bytes)
+        )),
+        1 => bail!("{} is not valid", source.place()),
+        count => bail!("{} is not valid: {count} things are wrong", source.place()),
+    }
+}
