@@ -41,7 +41,7 @@ pub enum Command {
     /// Say what is wrong with a Containerfile, and what is likely not meant, without building it
     Check(Check),
     #[command(flatten)]
-    Image(ImageCommand),
+    Image(Box<ImageCommand>),
     /// List the images in the store
     Images(Images),
     /// Remove names of images from the store; `prune` then frees the space

@@ -1,6 +1,9 @@
 //! The commands that move images and look into them.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
 use rbuild_testutils::registry::{Kind, TestRegistry};
 
@@ -207,7 +210,11 @@ fn what_is_wrong_with_an_image_is_listed() {
 #[test]
 fn files_of_an_image_are_listed_and_printed() {
     let place = Place::new();
-    place.write("app/hello", "hello\n");
+    let hello = fs::File::options()
+        .write(true)
+        .open(place.write("app/hello", "hello\n"));
+    let second_day = SystemTime::UNIX_EPOCH + Duration::from_secs(86400);
+    hello.unwrap().set_modified(second_day).unwrap();
     place.write(
         "app/Containerfile",
         "FROM scratch\nCOPY --chown=7:8 --chmod=640 hello /etc/\nCOPY links /\n",
