@@ -60,25 +60,7 @@ impl Input {
         store: &Store,
         fetched: Option<Fetched>,
     ) -> Result<(Self, Sources), BuildError> {
-        let tar = match &options.context {
-            Context::Tar(path) => {
-                let file = fs::File::open(path).map_err(Problem::io("read the context", path))?;
-                Some(Arc::new(Tarball::read(file, store)?))
-            }
-            Context::Directory(path) => {
-                let metadata = fs::metadata(path).map_err(Problem::io("read", path))?;
-                if !metadata.is_dir() {
-                    let error = io::Error::new(io::ErrorKind::NotADirectory, "it is not a directory");
-                    return Err(Problem::io("use as context", path)(error).into());
-                }
-                None
-            }
-            Context::Remote(_) => match &fetched {
-                Some(Fetched::Files(tar)) => Some(tar.clone()),
-                _ => None,
-            },
-            Context::Empty => None,
-        };
+        let tar = tarball(options, store, fetched.as_ref())?;
         let (file, bytes) = match (&options.containerfile, &options.context, fetched) {
             (Source::Default, Context::Remote(url), Some(Fetched::File(file))) => {
                 let path = file.path(store);
@@ -142,6 +124,34 @@ impl Input {
             .count()
             + 1
     }
+}
+
+/// The tar that the context is, if it is one.
+fn tarball(
+    options: &Build,
+    store: &Store,
+    fetched: Option<&Fetched>,
+) -> Result<Option<Arc<Tarball>>, BuildError> {
+    let tar = match &options.context {
+        Context::Tar(path) => {
+            let file = fs::File::open(path).map_err(Problem::io("read the context", path))?;
+            Some(Arc::new(Tarball::read(file, store)?))
+        }
+        Context::Directory(path) => {
+            let metadata = fs::metadata(path).map_err(Problem::io("read", path))?;
+            if !metadata.is_dir() {
+                let error = io::Error::new(io::ErrorKind::NotADirectory, "it is not a directory");
+                return Err(Problem::io("use as context", path)(error).into());
+            }
+            None
+        }
+        Context::Remote(_) => match fetched {
+            Some(Fetched::Files(tar)) => Some(tar.clone()),
+            _ => None,
+        },
+        Context::Empty => None,
+    };
+    Ok(tar)
 }
 
 fn text(file: &str, bytes: Vec<u8>) -> Result<String, BuildError> {
