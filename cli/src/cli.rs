@@ -50,6 +50,8 @@ pub enum Command {
     Prune(Prune),
     /// Say what takes how much space in the store
     Du,
+    /// Say what this machine allows, what RUN steps would run in, and why
+    Doctor(Doctor),
     /// Print the version
     Version,
 }
@@ -112,6 +114,9 @@ pub struct Build {
     /// Only say what is wrong with the Containerfile, as `rbuild check` does
     #[arg(long)]
     pub check: bool,
+    /// What RUN steps run in; without it, the best that works: see `rbuild doctor`
+    #[arg(long, value_enum, default_value_t = IsolationMode::Auto, value_name = "MODE")]
+    pub isolation: IsolationMode,
     /// How to show progress
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
     pub progress: ProgressMode,
@@ -149,6 +154,15 @@ pub enum CheckFormat {
     Sarif,
 }
 
+/// `--isolation`.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsolationMode {
+    /// The best that works
+    Auto,
+    /// Mounts, as root or in a user namespace
+    Mounts,
+}
+
 /// `--progress`.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgressMode {
@@ -184,6 +198,14 @@ pub struct Prune {
     /// Then remove what was not used for longest, until the store is no larger than this, as in 10GB
     #[arg(long, value_name = "SIZE")]
     pub keep_bytes: Option<Size>,
+}
+
+/// `rbuild doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[cfg(test)]
@@ -238,6 +260,8 @@ mod tests {
             "--metadata-file",
             "m",
             "-q",
+            "--isolation",
+            "mounts",
             "--progress",
             "json",
             "--secret",
@@ -253,6 +277,7 @@ mod tests {
         );
         assert_eq!((all.outputs.len(), all.secrets.len(), all.ssh.len()), (2, 1, 1));
         assert!(all.no_cache && all.pull && all.push && all.quiet);
+        assert_eq!(all.isolation, IsolationMode::Mounts);
         assert_eq!((all.progress, all.context), (ProgressMode::Json, "ctx".into()));
     }
 

@@ -5,6 +5,7 @@
 
 mod build;
 mod check;
+mod doctor;
 mod du;
 mod image;
 mod images;
@@ -29,6 +30,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Images(options) => Ok(images::run(&options, &store()?)?),
         Command::Rmi(options) => Ok(rmi::run(&options, &store()?)?),
         Command::Prune(options) => Ok(prune::run(&options, &store()?)?),
+        Command::Doctor(options) => Ok(doctor::run(&options, &store()?)?),
         Command::Du => Ok(du::run(&store()?)?),
         Command::Version => Ok(version::run()?),
     }

@@ -16,7 +16,7 @@ pub fn run(options: &Prune, store: &Store) -> Result<()> {
     let keep = options.keep_bytes.map(|size| size.0);
     let scratch = store.root().join("tmp");
     // Where nothing can be run, no layer was unpacked with other users' files.
-    let pruned = match Engine::probe(&ProbeConfig { scratch }) {
+    let pruned = match Engine::probe(&ProbeConfig::new(scratch)) {
         Ok(engine) => store.prune(keep, &|path: &Path| {
             engine.remove_tree(path).map_err(io::Error::other)
         }),

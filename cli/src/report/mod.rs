@@ -10,6 +10,8 @@ use std::{fmt, process::ExitCode};
 
 use serde::Serialize;
 
+pub use hint::find as hint;
+
 use crate::{interrupt::Signal, style::Style};
 
 /// Exit code of rbuild's own errors. What a RUN exits with is passed on, so no smaller number is safe to use.

@@ -32,7 +32,15 @@ pub struct Ran {
 
 impl Place {
     pub fn new() -> Self {
-        let dir = TempDir::new().unwrap();
+        Self::of(TempDir::new().unwrap())
+    }
+
+    /// Where only this directory can be written to.
+    pub fn within(room: &Path) -> Self {
+        Self::of(TempDir::new_in(room).unwrap())
+    }
+
+    fn of(dir: TempDir) -> Self {
         fs::create_dir(dir.path().join("home")).unwrap();
         Self { dir }
     }

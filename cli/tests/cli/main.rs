@@ -4,6 +4,7 @@
 //! - `commands`: all but `build`
 //! - `check`: `rbuild check`; times and compression
 //! - `build`: what it prints, where the image goes
+//! - `doctor`: what it says in each kind of place
 //! - `errors`: one test for each kind
 //! - `interrupt`: Ctrl-C
 
@@ -11,6 +12,7 @@ mod build;
 mod check;
 mod commands;
 mod common;
+mod doctor;
 mod errors;
 mod images;
 mod interrupt;

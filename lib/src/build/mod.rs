@@ -60,7 +60,7 @@ pub use output::Built;
 use crate::{
     containerfile::values::{GitSource, Origin},
     event::{self, Event, Sink},
-    exec::Cancel,
+    exec::{Cancel, Isolation},
     image::Platform,
     layer::Compression,
     registry::{Reference, Registry},
@@ -83,6 +83,7 @@ pub struct Build {
     use_cache: bool,
     pull: bool,
     compression: Compression,
+    isolation: Isolation,
     clamp_times: bool,
     sink: Sink,
     cancel: Option<Cancel>,
@@ -178,6 +179,7 @@ impl Build {
             use_cache: true,
             pull: false,
             compression: Compression::default(),
+            isolation: Isolation::default(),
             clamp_times: false,
             sink: event::ignore(),
             cancel: None,
@@ -271,6 +273,12 @@ impl Build {
     /// Compresses the layers it makes like this.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
+        self
+    }
+
+    /// Runs processes with this, or not at all.
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
         self
     }
 

@@ -358,9 +358,10 @@ impl Shared {
         self.engine
             .get_or_try_init(|| async {
                 let scratch = self.store.root().to_owned();
+                let isolation = self.options.isolation;
                 let store = self.store.clone();
                 self.blocking(move || {
-                    let engine = Engine::probe(&ProbeConfig { scratch })?;
+                    let engine = Engine::probe(&ProbeConfig { scratch, isolation })?;
                     // What killed builds left behind may belong to ids that only the engine can reach. It does no
                     // harm if it cannot be removed now.
                     let remove = |path: &Path| engine.remove_tree(path).map_err(std::io::Error::other);

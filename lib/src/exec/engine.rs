@@ -25,6 +25,29 @@ use crate::{event::Stream, layer::Whiteouts};
 pub struct ProbeConfig {
     /// A directory on the file system that will hold root file systems; left as it was.
     pub scratch: PathBuf,
+    /// What may be used.
+    pub isolation: Isolation,
+}
+
+impl ProbeConfig {
+    /// Whatever works, with root file systems below `scratch`.
+    pub fn new(scratch: impl Into<PathBuf>) -> Self {
+        Self {
+            scratch: scratch.into(),
+            isolation: Isolation::default(),
+        }
+    }
+}
+
+/// What gives a process its root file system and its ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// The best that works.
+    #[default]
+    Auto,
+    /// Mounts and the kernel's ids: as root with CAP_SYS_ADMIN, or in a user namespace.
+    Mounts,
 }
 
 /// A way to run processes on this machine. Clones share it; several threads may run at once.
@@ -34,7 +57,19 @@ pub struct Engine(pub(super) Arc<Found>);
 impl Engine {
     /// Tries what this machine allows: to be root by itself, or in a user namespace.
     pub fn probe(config: &ProbeConfig) -> Result<Self, Error> {
-        probe(&config.scratch).map(Arc::new).map(Self)
+        let found = probe(&config.scratch).map_err(|error| match (config.isolation, error) {
+            (Isolation::Mounts, Error::Unavailable(missing)) => Error::NoMounts(missing),
+            (_, error) => error,
+        });
+        found.map(Arc::new).map(Self)
+    }
+
+    /// What gives processes their root file system and their ids, in words.
+    pub fn describe(&self) -> &'static str {
+        match self.0.ids {
+            Ids::Own => "mounts, with root's own ids",
+            Ids::Mapped(_) => "mounts in a user namespace, with subordinate ids",
+        }
     }
 
     /// How layers on disk must be written for this engine.

@@ -9,6 +9,9 @@ pub enum Error {
     /// This machine does not allow what a run needs.
     #[error("cannot run anything in this environment: {0}")]
     Unavailable(#[source] Missing),
+    /// The same, where isolation by mounts was asked for.
+    #[error("isolation by mounts is not available in this environment: {0}")]
+    NoMounts(#[source] Missing),
     /// The program could not be started; a shell would report `code`.
     #[error("cannot start {program:?}: {reason}")]
     Start {

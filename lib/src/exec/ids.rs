@@ -139,7 +139,7 @@ pub(super) fn what_forbids_namespaces(errno: i32) -> String {
     .to_owned()
 }
 
-fn user_name(uid: u32) -> String {
+pub(super) fn user_name(uid: u32) -> String {
     match nix::unistd::User::from_uid(uid.into()) {
         Ok(Some(user)) => user.name,
         _ => uid.to_string(),
@@ -200,7 +200,7 @@ impl Mapping {
 }
 
 /// Where a program is: in `PATH`, or where it is usually installed.
-fn find(program: &str) -> Option<PathBuf> {
+pub(super) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from);
     let mut places = env::split_paths(&path)
@@ -216,7 +216,7 @@ impl std::fmt::Display for Mapping {
 }
 
 /// The ranges of a user in the form of `subuid(5)`: `name-or-number:first:count`.
-fn subordinate_ranges(text: &str, user: &str, uid: u32) -> Vec<(u32, u32)> {
+pub(super) fn subordinate_ranges(text: &str, user: &str, uid: u32) -> Vec<(u32, u32)> {
     let number = uid.to_string();
     let range = |line: &str| {
         let mut fields = line.trim().split(':');

@@ -8,6 +8,7 @@
 //! - `spec`: [`RunSpec`], what to run, and [`Outcome`], how it ended
 //! - `cancel`: [`Cancel`], ends runs from other threads
 //! - `probe`, `ids`: what this machine allows; whose numbers a run's users have
+//! - `survey`: [`Survey`], what this machine gives and withholds, for people to read
 //! - `run`, `child`: a run as its parent sees it; children and what they report
 //! - `inside`: a run as its children see it
 //! - `error`: [`Error`], and [`Missing`]: why this machine cannot run anything, and what to do about it
@@ -21,12 +22,14 @@ mod inside;
 mod probe;
 mod run;
 mod spec;
+mod survey;
 
 pub use crate::layer::Whiteouts;
 pub use cancel::Cancel;
-pub use engine::{Engine, ProbeConfig};
+pub use engine::{Engine, Isolation, ProbeConfig};
 pub use error::{Error, Missing};
 pub use spec::{Mount, MountKind, Network, Outcome, RunSpec, User};
+pub use survey::{Finding, Survey};
 
 #[cfg(test)]
 pub(crate) mod tests;

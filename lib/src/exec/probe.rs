@@ -54,12 +54,12 @@ pub(super) fn probe(scratch: &Path) -> Result<Found, Error> {
     })
 }
 
-fn has_cap_sys_admin() -> bool {
+pub(super) fn has_cap_sys_admin() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
 /// Root of a user namespace may not set `trusted` attributes.
-fn whiteouts_of_root(scratch: &Path) -> Result<Whiteouts, Error> {
+pub(super) fn whiteouts_of_root(scratch: &Path) -> Result<Whiteouts, Error> {
     let trial = trial_directory(scratch)?;
     let set = rustix::fs::setxattr(
         trial.path(),
@@ -89,7 +89,7 @@ fn own_format(whiteouts: Whiteouts) -> String {
 }
 
 /// A directory that goes away again.
-fn trial_directory(scratch: &Path) -> Result<TempDir, Error> {
+pub(super) fn trial_directory(scratch: &Path) -> Result<TempDir, Error> {
     let failed = |source| Error::Setup {
         what: format!("make a directory in {}", scratch.display()),
         source,
@@ -159,7 +159,7 @@ fn no_overlay(scratch: &Path, reason: String) -> Error {
     })
 }
 
-fn try_namespaces() -> Result<(), Report> {
+pub(super) fn try_namespaces() -> Result<(), Report> {
     let flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
     rbuild_sys::unshare(flags).doing(|| "make namespaces".to_owned())?;
     private_mounts()?;
@@ -177,7 +177,7 @@ fn try_namespaces() -> Result<(), Report> {
 }
 
 /// Mounts an overlay, removes a directory and replaces another in it, and looks at what this leaves.
-fn try_overlay(directory: &Path, whiteouts: Whiteouts) -> Result<(), Report> {
+pub(super) fn try_overlay(directory: &Path, whiteouts: Whiteouts) -> Result<(), Report> {
     let result = look_at_overlay(directory, whiteouts);
     // Overlayfs leaves directories without permissions there, which an ordinary user cannot remove.
     let _ = fs::remove_dir_all(directory.join("work"));

@@ -45,9 +45,7 @@ pub fn engine() -> Option<&'static Engine> {
     static PROBED: OnceLock<Result<Engine, String>> = OnceLock::new();
     let probe = || {
         let scratch = TempDir::new().unwrap();
-        let config = ProbeConfig {
-            scratch: scratch.path().to_owned(),
-        };
+        let config = ProbeConfig::new(scratch.path());
         Engine::probe(&config).map_err(|error| error.to_string())
     };
     match PROBED.get_or_init(probe) {

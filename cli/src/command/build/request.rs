@@ -3,11 +3,11 @@
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
-use rbuild::{Reference, build::Build};
+use rbuild::{Reference, build::Build, exec::Isolation};
 
 use super::context;
 use crate::{
-    cli,
+    cli::{self, IsolationMode},
     options::{Compress, Secret, SecretSource, Ssh},
 };
 
@@ -46,6 +46,10 @@ pub fn build(options: &cli::Build) -> Result<Build> {
     if let Some(Compress(compression)) = options.compression {
         build = build.compression(compression);
     }
+    build = build.isolation(match options.isolation {
+        IsolationMode::Auto => Isolation::Auto,
+        IsolationMode::Mounts => Isolation::Mounts,
+    });
     if options.no_cache {
         build = build.no_cache();
     }

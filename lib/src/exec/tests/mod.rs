@@ -43,10 +43,7 @@ pub(crate) fn on_each_bench(check: impl Fn(&Bench)) {
         return;
     }
     in_each_cage(|cage, room| {
-        let engine = Engine::probe(&ProbeConfig {
-            scratch: room.to_owned(),
-        })
-        .expect("an engine");
+        let engine = Engine::probe(&ProbeConfig::new(room)).expect("an engine");
         let bench = Bench {
             cage,
             engine,

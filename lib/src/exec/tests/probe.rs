@@ -16,9 +16,7 @@ use super::{Engine, Error, ProbeConfig, Whiteouts, on_each_bench};
 use crate::exec::Missing;
 
 fn probe(scratch: &Path) -> Result<Engine, Error> {
-    Engine::probe(&ProbeConfig {
-        scratch: scratch.to_owned(),
-    })
+    Engine::probe(&ProbeConfig::new(scratch))
 }
 
 fn missing(scratch: &Path) -> Missing {

@@ -1,0 +1,110 @@
+//! `rbuild doctor`
+
+use std::error::Error;
+
+use anyhow::Result;
+use rbuild::{
+    exec::{self, Finding, ProbeConfig, Survey},
+    store::Store,
+};
+use serde::Serialize;
+
+use super::shared::{print, table};
+use crate::{cli::Doctor, report};
+
+/// Says what this machine allows, what RUN steps would run in, and why.
+pub fn run(options: &Doctor, store: &Store) -> Result<()> {
+    let survey = Survey::take(&ProbeConfig::new(store.root()));
+    let examination = Examination::of(&survey);
+    print(&if options.json {
+        serde_json::to_string_pretty(&examination)? + "\n"
+    } else {
+        examination.render()
+    })
+}
+
+/// What was found, and what follows, in words.
+#[derive(Serialize)]
+struct Examination {
+    findings: Vec<Found>,
+    run: Run,
+}
+
+#[derive(Serialize)]
+struct Found {
+    name: &'static str,
+    state: Option<bool>,
+    detail: String,
+}
+
+/// What RUN steps would run in.
+#[derive(Serialize)]
+struct Run {
+    isolation: Option<&'static str>,
+    why: String,
+    cost: &'static str,
+    hint: Option<String>,
+}
+
+impl Examination {
+    fn of(survey: &Survey) -> Self {
+        let found = |finding: &Finding| Found {
+            name: finding.name,
+            state: finding.state,
+            detail: finding.detail.clone(),
+        };
+        Self {
+            findings: survey.findings.iter().map(found).collect(),
+            run: match &survey.engine {
+                Ok(engine) => Run {
+                    isolation: Some(engine.describe()),
+                    why: "everything that it needs was tried, and works".to_owned(),
+                    cost: "none: processes run as fast as outside",
+                    hint: None,
+                },
+                Err(error) => Run::impossible(error),
+            },
+        }
+    }
+
+    fn render(&self) -> String {
+        let state = |state| match state {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "-",
+        };
+        let row = |found: &Found| [found.name, state(found.state), &found.detail].map(str::to_owned);
+        let mut text = table(&self.findings.iter().map(row).collect::<Vec<_>>());
+        let run = &self.run;
+        text.push_str(&format!(
+            "\nRUN steps: {}\nwhy: {}\ncost: {}\n",
+            run.isolation.unwrap_or("impossible"),
+            run.why,
+            run.cost
+        ));
+        if let Some(hint) = &run.hint {
+            text.push_str(&format!("hint: {hint}\n"));
+        }
+        text
+    }
+}
+
+impl Run {
+    fn impossible(error: &exec::Error) -> Self {
+        let mut why = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !why.contains(&text) {
+                why = format!("{why}: {text}");
+            }
+            cause = error.source();
+        }
+        Self {
+            isolation: None,
+            why,
+            cost: "builds with RUN fail; all other instructions work",
+            hint: report::hint(error),
+        }
+    }
+}
