@@ -6,7 +6,9 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub use image::{Cat, Copy, Delete, Digest, ImageCommand, Inspect, Look, Ls, Pull, Push, Show, Tag, Tags};
+pub use image::{
+    Cat, Copy, Delete, Digest, ImageCommand, Inspect, Login, Logout, Look, Ls, Pull, Push, Show, Tag, Tags,
+};
 
 use crate::options::{Arg, Compress, Output, Pair, Secret, Size, Ssh};
 

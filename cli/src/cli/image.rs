@@ -26,6 +26,10 @@ pub enum ImageCommand {
     Tags(Tags),
     /// Delete an image from a registry, by tag or digest
     Delete(Delete),
+    /// Keep a user's name and password for a registry, where docker keeps them
+    Login(Login),
+    /// Forget what was kept for a registry
+    Logout(Logout),
     /// Compute every digest, size and count of an image again, and say what is wrong
     Validate(Look),
     /// List the files of an image
@@ -172,6 +176,28 @@ pub struct Tags {
 pub struct Delete {
     /// The image; with it go all tags that stand for the same manifest
     pub image: Reference,
+}
+
+/// `rbuild login`.
+#[derive(Args, Debug)]
+pub struct Login {
+    /// The user
+    #[arg(short, long, value_name = "NAME")]
+    pub username: String,
+    /// Read the password from standard input
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// The registry, as in ghcr.io
+    #[arg(default_value = "docker.io")]
+    pub host: String,
+}
+
+/// `rbuild logout`.
+#[derive(Args, Debug)]
+pub struct Logout {
+    /// The registry, as in ghcr.io
+    #[arg(default_value = "docker.io")]
+    pub host: String,
 }
 
 /// `rbuild ls`.

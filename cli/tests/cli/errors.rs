@@ -146,8 +146,7 @@ fn a_wrong_password() {
         125,
         "\
 error: cannot use the image 127.0.0.1:[PORT]/app: 127.0.0.1:[PORT]/app:latest: the registry refuses access: \
-user \"me\" from [DIR]/home/.docker/config.json was not accepted; log in with `docker login 127.0.0.1:[PORT]` or \
-`podman login 127.0.0.1:[PORT]` (UNAUTHORIZED: authentication required)
+user \"me\" from [DIR]/home/.docker/config.json was not accepted; log in with `rbuild login 127.0.0.1:[PORT]` (UNAUTHORIZED: authentication required)
  --> app/Containerfile:1:6
   |
 1 | FROM 127.0.0.1:[PORT]/app

@@ -2,12 +2,14 @@
 
 use std::{
     fs,
+    io::Write,
+    process::Stdio,
     time::{Duration, SystemTime},
 };
 
-use rbuild_testutils::registry::{Kind, TestRegistry};
+use rbuild_testutils::registry::{Auth, Kind, TestRegistry};
 
-use crate::common::{BUSYBOX, Place, push_busybox};
+use crate::common::{BUSYBOX, Place, Ran, push_busybox};
 
 /// The base image in `busybox:latest` of a registry, and a place to work in.
 fn with_registry() -> (Place, TestRegistry) {
@@ -246,4 +248,43 @@ fn files_of_an_image_are_listed_and_printed() {
     place
         .run(["cat", "app", "link"])
         .failed(125, "error: /etc is no regular file\n");
+}
+
+/// `rbuild login` with this password on standard input.
+fn login(place: &Place, host: &str, password: &str) -> Ran {
+    let mut command = place.command(["login", "-u", "me", "--password-stdin", host]);
+    let piped = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(format!("{password}\n").as_bytes())
+        .unwrap();
+    place.finish(&child.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_login_is_tried_and_kept_until_logout() {
+    let place = Place::new();
+    let registry = TestRegistry::with_auth(Auth::token("me", "secret"));
+    push_busybox(&registry);
+    let (host, image) = (registry.host(), format!("{}/busybox", registry.host()));
+    let wrong = login(&place, &host, "wrong");
+    assert_eq!(wrong.code, Some(125));
+    assert!(!place.path("home/.docker/config.json").exists());
+    assert!(!wrong.stderr.contains("wrong"), "{}", wrong.stderr);
+    assert_ne!(place.run(["digest", &image]).code, Some(0));
+    let kept = "logged in to 127.0.0.1:[PORT]; kept in [DIR]/home/.docker/config.json\n";
+    assert_eq!(login(&place, &host, "secret").succeeded().stdout, kept);
+    place.run(["digest", &image]).succeeded();
+    let gone = place.run(["logout", &host]).succeeded().stdout;
+    assert_eq!(gone, "logged out of 127.0.0.1:[PORT]\n");
+    assert_ne!(place.run(["digest", &image]).code, Some(0));
+    place
+        .run(["logout", &host])
+        .failed(125, "error: there is no login for 127.0.0.1:[PORT]\n");
 }

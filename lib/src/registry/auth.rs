@@ -34,6 +34,11 @@ const MAX_TOKEN_BODY: usize = 1 << 20;
 pub(super) struct Access(Vec<String>);
 
 impl Access {
+    /// Only to be let in.
+    pub(super) fn nothing() -> Self {
+        Self(Vec::new())
+    }
+
     pub(super) fn pull(at: &Reference) -> Self {
         Self(vec![format!("repository:{}:pull", at.repository())])
     }
@@ -229,7 +234,7 @@ impl Login {
 
 /// What to do about a login that is missing or wrong.
 fn advice(at: &Reference) -> String {
-    format!("log in with `docker login {0}` or `podman login {0}`", at.host())
+    format!("log in with `rbuild login {}`", at.host())
 }
 
 fn secret_header(text: &str) -> Option<HeaderValue> {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{Credentials, KeychainError, Secret};
 
@@ -37,28 +38,58 @@ impl Helpers {
 
     /// Runs `docker-credential-NAME get` with the server's name on its standard input; none if the helper has nothing for it.
     pub(super) fn ask(&self, name: &str, server: &str) -> Result<Option<Credentials>, KeychainError> {
-        let program = format!("docker-credential-{name}");
-        let path = self
-            .directory
-            .as_ref()
-            .map_or(PathBuf::from(&program), |directory| directory.join(&program));
-        match run(&path, server) {
-            Ok(Some(secret)) => Ok(Some(Credentials {
-                secret,
-                source: program,
-            })),
-            Ok(None) => Ok(None),
+        let secret = self
+            .run(name, "get", server)?
+            .map(|said| secret(&said))
+            .transpose();
+        let source = program(name);
+        match secret {
+            Ok(secret) => Ok(secret.map(|secret| Credentials { secret, source })),
             Err(reason) => Err(KeychainError {
-                source_name: program,
+                source_name: source,
                 reason,
             }),
         }
     }
+
+    /// Gives a helper something to keep.
+    pub(super) fn keep(
+        &self,
+        name: &str,
+        server: &str,
+        username: &str,
+        password: &str,
+    ) -> Result<(), KeychainError> {
+        let secret = json!({ "ServerURL": server, "Username": username, "Secret": password });
+        self.run(name, "store", &secret.to_string()).map(drop)
+    }
+
+    /// Makes a helper forget what it keeps for a server.
+    pub(super) fn forget(&self, name: &str, server: &str) -> Result<(), KeychainError> {
+        self.run(name, "erase", server).map(drop)
+    }
+
+    /// What the helper prints; none if it has nothing.
+    fn run(&self, name: &str, verb: &str, input: &str) -> Result<Option<String>, KeychainError> {
+        let program = program(name);
+        let path = self
+            .directory
+            .as_ref()
+            .map_or(PathBuf::from(&program), |directory| directory.join(&program));
+        run(&path, verb, input).map_err(|reason| KeychainError {
+            source_name: program,
+            reason,
+        })
+    }
 }
 
-fn run(program: &Path, server: &str) -> Result<Option<Secret>, String> {
+fn program(name: &str) -> String {
+    format!("docker-credential-{name}")
+}
+
+fn run(program: &Path, verb: &str, input: &str) -> Result<Option<String>, String> {
     let mut child = Command::new(program)
-        .arg("get")
+        .arg(verb)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -66,7 +97,7 @@ fn run(program: &Path, server: &str) -> Result<Option<Secret>, String> {
         .map_err(|error| format!("cannot be run: {error}"))?;
     if let Some(mut stdin) = child.stdin.take() {
         // A helper that ends without reading says why by its output.
-        let _ = stdin.write_all(server.as_bytes());
+        let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -80,13 +111,18 @@ fn run(program: &Path, server: &str) -> Result<Option<Secret>, String> {
             .find(|text| !text.is_empty());
         return Err(reason.unwrap_or_default());
     }
+    Ok(Some(said))
+}
+
+/// What an answer to `get` holds.
+fn secret(said: &str) -> Result<Secret, String> {
     let answer: Answer =
-        serde_json::from_str(&said).map_err(|error| format!("its answer cannot be read: {error}"))?;
-    Ok(Some(match answer.username.as_str() {
+        serde_json::from_str(said).map_err(|error| format!("its answer cannot be read: {error}"))?;
+    Ok(match answer.username.as_str() {
         TOKEN_USER => Secret::IdentityToken(answer.secret),
         _ => Secret::Password {
             username: answer.username,
             password: answer.secret,
         },
-    }))
+    })
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{Credentials, Keychain, KeychainError, Secret, credential_helper::Helpers};
 
 /// What docker calls its own registry in its configuration.
-const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+pub(super) const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 /// The files that docker, podman, buildah and skopeo share.
 ///
 /// `$REGISTRY_AUTH_FILE` alone if it is set; else, the first that knows the registry: `$DOCKER_CONFIG/config.json`,
@@ -221,7 +221,7 @@ fn keys(host: &str, repository: &str) -> Vec<String> {
 }
 
 /// A key without what old versions of docker wrote around the host: `https://index.docker.io/v1/`.
-fn bare(key: &str) -> &str {
+pub(super) fn bare(key: &str) -> &str {
     let key = key
         .strip_prefix("https://")
         .or_else(|| key.strip_prefix("http://"))

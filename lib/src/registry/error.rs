@@ -203,6 +203,11 @@ impl Error {
         }
     }
 
+    /// The same, said of another place.
+    pub(super) fn placed(self, place: &str) -> Self {
+        Self::new(place, self.cause)
+    }
+
     /// Where: `HOST/REPOSITORY[:TAG][@DIGEST]`, or the URL.
     pub fn place(&self) -> &str {
         &self.place

@@ -13,7 +13,7 @@
 //! - `host`: one host: HTTP or TLS, which address; `tls`: whom to trust
 //! - `auth`: logging in to one host; `challenge`: what it wants to see
 //! - `keychain`: credentials, and the trait of those who have them; `docker_config`: docker's and podman's files;
-//!   `credential_helper`: their programs
+//!   `credential_helper`: their programs; `login`: adding to both
 //! - `error`: what can go wrong; every error names host, repository and cause
 //!
 //! # Who does what
@@ -41,6 +41,7 @@ mod host;
 mod http;
 mod keychain;
 mod list;
+mod login;
 mod manifest;
 mod oci;
 mod pull;
@@ -56,6 +57,7 @@ pub(crate) use download::without_password;
 pub use download::{Downloaded, Validators};
 pub use error::{Cause, Error, Kind};
 pub use keychain::{Anonymous, Chain, Credentials, Explicit, Keychain, KeychainError, Secret};
+pub use login::LoginFile;
 pub use manifest::{Fetched, Resolved};
 pub use pull::BlobStream;
 pub(crate) use pull::Progress;

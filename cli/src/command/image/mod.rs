@@ -9,6 +9,7 @@ mod delete;
 mod digest;
 mod find;
 mod inspect;
+mod login;
 mod ls;
 mod pull;
 mod push;
@@ -34,6 +35,8 @@ pub fn run(command: &ImageCommand, root: Option<&Path>) -> Outcome {
             ImageCommand::Digest(options) => Ok(digest::run(options, root).await?),
             ImageCommand::Tags(options) => Ok(tags::run(options).await?),
             ImageCommand::Delete(options) => Ok(delete::run(options).await?),
+            ImageCommand::Login(options) => Ok(login::login(options).await?),
+            ImageCommand::Logout(options) => Ok(login::logout(options)?),
             ImageCommand::Validate(options) => Ok(validate::run(options, root).await?),
             ImageCommand::Ls(options) => Ok(ls::run(options, root).await?),
             ImageCommand::Cat(options) => Ok(cat::run(options, root).await?),

@@ -84,7 +84,7 @@ fn every_login_works() {
         for client in [bad, client()] {
             let error = run(client.tags(&at)).unwrap_err();
             let text = error.to_string();
-            assert!(text.contains("docker login"), "{text}");
+            assert!(text.contains("rbuild login"), "{text}");
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{QUICK, client, layer, name, run};
 use crate::{
     image::MediaType,
-    registry::{DockerKeychain, Explicit, Registry},
+    registry::{DockerKeychain, Explicit, Keychain, LoginFile, Registry, Secret},
 };
 
 const BLOB: &[u8] = b"a blob behind a login";
@@ -129,7 +129,7 @@ fn anonymous_tokens_are_enough_to_pull_what_is_public() {
 fn says_what_was_tried() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.json").display().to_string();
-    let advice = "log in with `docker login HOST` or `podman login HOST`";
+    let advice = "log in with `rbuild login HOST`";
     let refused = "(UNAUTHORIZED: authentication required)";
     let wrong = format!("user \"me\" from {file} was not accepted; {advice}");
     let none = format!("it wants a login, and there are no credentials for HOST in {file}; {advice}");
@@ -270,4 +270,86 @@ fn a_file_that_cannot_be_understood_is_named() {
         let expected = format!("the credentials for HOST cannot be had: {expected}");
         assert!(error.contains(&expected), "{error}");
     }
+}
+
+#[test]
+fn a_login_is_good_or_it_is_not() {
+    for kind in [Auth::basic("me", "secret"), Auth::token("me", "secret")] {
+        let registry = guarded(kind);
+        let host = registry.host();
+        let check = |password: &str| {
+            let keychain = Explicit::new(&host, "me", password, "a test");
+            let client = Registry::builder().keychain(keychain).retry(QUICK).build();
+            run(client.check_login(&host)).map_err(|error| error.to_string())
+        };
+        check("secret").unwrap();
+        let error = check("wrong").unwrap_err();
+        assert!(
+            error.starts_with(&format!("{host}: ")) && error.contains("was not accepted"),
+            "{error}"
+        );
+    }
+}
+
+/// User and password that a keychain has for a host.
+fn kept(keychain: &DockerKeychain, host: &str) -> Option<(String, String)> {
+    match keychain.credentials(host, "app").unwrap()?.secret {
+        Secret::Password { username, password } => Some((username, password)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn logins_are_kept_beside_what_else_is_in_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("new/config.json");
+    let file = LoginFile::new(&path);
+    let keychain = DockerKeychain::new(vec![path.clone()]);
+    for host in ["docker.io", "localhost:5000"] {
+        assert!(!file.forget(host).unwrap());
+        file.keep(host, "me", "a:b").unwrap();
+        file.keep(host, "me", "c:d").unwrap();
+        assert_eq!(kept(&keychain, host), Some(("me".into(), "c:d".into())));
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["detachKeys"] = json!("ctrl-e,e");
+    fs::write(&path, config.to_string()).unwrap();
+    assert!(file.forget("docker.io").unwrap());
+    assert_eq!(kept(&keychain, "docker.io"), None);
+    assert!(kept(&keychain, "localhost:5000").is_some());
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(config["detachKeys"], "ctrl-e,e");
+    fs::write(&path, "{").unwrap();
+    assert!(file.keep("localhost:5000", "me", "x").is_err());
+    assert_eq!(fs::read(&path).unwrap(), b"{");
+}
+
+#[test]
+fn a_helper_keeps_what_it_is_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.json");
+    fs::write(&path, r#"{"credsStore":"test"}"#).unwrap();
+    let program = directory.path().join("docker-credential-test");
+    let script = r#"#!/bin/sh
+kept="$(dirname "$0")/kept"
+case "$1" in
+store) cat >"$kept" ;;
+get) cat "$kept" 2>/dev/null || { echo credentials not found in native keychain; exit 1; } ;;
+erase) rm "$kept" ;;
+esac
+"#;
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let file = LoginFile::new(&path).helpers(directory.path());
+    let keychain = DockerKeychain::new(vec![path.clone()]).helpers(directory.path());
+    file.keep("localhost:5000", "me", "secret").unwrap();
+    assert_eq!(
+        kept(&keychain, "localhost:5000"),
+        Some(("me".into(), "secret".into()))
+    );
+    assert!(!fs::read_to_string(&path).unwrap().contains("auths"));
+    assert!(file.forget("localhost:5000").unwrap());
+    assert!(!file.forget("localhost:5000").unwrap());
 }
