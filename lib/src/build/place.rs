@@ -210,30 +210,31 @@ impl<'t> Placer<'t> {
                 }) => {}
                 Some(_) => return Err(conflict("a directory", &so_far, "a file is there")),
                 None => {
-                    let (uid, gid) = self.owner.unwrap_or((0, 0));
+                    let owner = self.owner.unwrap_or((0, 0));
                     // Only the permission bits of an octal --chmod reach directories that had to be made.
                     let mode = match self.chmod {
                         Some(Chmod::Octal(mode)) => mode & 0o777,
                         _ => 0o755,
                     };
-                    let metadata = Metadata {
-                        mode,
-                        uid,
-                        gid,
-                        mtime: self.now,
-                        ..Metadata::default()
-                    };
-                    self.tree.insert(
-                        &so_far,
-                        Node {
-                            metadata,
-                            kind: Kind::Directory,
-                        },
-                    )?;
-                    self.touched.insert(so_far.clone());
+                    self.make_directory(&so_far, mode, owner)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Makes one directory where nothing is.
+    fn make_directory(&mut self, path: &Path, mode: u32, (uid, gid): (u32, u32)) -> Result<(), BuildError> {
+        let metadata = Metadata {
+            mode,
+            uid,
+            gid,
+            mtime: self.now,
+            ..Metadata::default()
+        };
+        let kind = Kind::Directory;
+        self.tree.insert(path, Node { metadata, kind })?;
+        self.touched.insert(path.to_owned());
         Ok(())
     }
 
@@ -366,19 +367,7 @@ impl<'t> Placer<'t> {
                 .is_some_and(|node| matches!(node.kind, Kind::Directory))
             {
                 self.tree.remove(&so_far)?;
-                let metadata = Metadata {
-                    mode: 0o755,
-                    mtime: self.now,
-                    ..Metadata::default()
-                };
-                self.tree.insert(
-                    &so_far,
-                    Node {
-                        metadata,
-                        kind: Kind::Directory,
-                    },
-                )?;
-                self.touched.insert(so_far.clone());
+                self.make_directory(&so_far, 0o755, (0, 0))?;
             }
         }
         Ok(())

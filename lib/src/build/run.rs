@@ -13,12 +13,12 @@ use super::{
     error::{BuildError, Problem},
     layers::{self, clamp_times, complete},
     mounts::{self, Mounted},
-    solver::{PROXIES, Shared},
+    solver::Shared,
     stage::{Made, Stage, Step},
     users::{Identity, Users},
 };
 use crate::{
-    containerfile::{Command, Instruction, Network, Run},
+    containerfile::{Command, Instruction, Network, PROXY_VARIABLES, Run},
     event::{Event, StepId, Stream},
     exec::{self, Engine, RunSpec},
     image::Layer,
@@ -133,7 +133,7 @@ fn environment(stage: &Stage, identity: &Identity, mounts: &[Mounted]) -> Vec<Os
             .iter()
             .any(|entry| entry.split_once('=').is_some_and(|(known, _)| known == name))
     };
-    for name in PROXIES {
+    for name in PROXY_VARIABLES {
         let value = stage.shared.options.build_arg(name);
         // Programs disagree about the case, so both are there.
         let other = stage.shared.options.build_arg(&swap_case(name));

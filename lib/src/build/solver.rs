@@ -69,20 +69,6 @@ pub(super) struct Globals {
     pub given: HashMap<String, String>,
 }
 
-/// Proxy variables need no `ARG`: a RUN sees them, and nothing records them.
-pub(super) const PROXIES: [&str; 10] = [
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "FTP_PROXY",
-    "ftp_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-];
-
 /// Builds what the options say.
 pub(super) async fn solve(options: Build, store: &Store, registry: &Registry) -> Result<Built, BuildError> {
     let outer = options.cancel.clone();

@@ -5,6 +5,20 @@
 
 use std::{ops::Range, sync::Arc};
 
+/// Variables that need no `ARG`: a `RUN` sees them if the build was given them, and nothing records them.
+pub const PROXY_VARIABLES: [&str; 10] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
 /// A place in the source: byte offsets.
 pub type Span = Range<usize>;
 

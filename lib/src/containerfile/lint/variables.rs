@@ -10,24 +10,11 @@ use std::{
 
 use super::{
     super::{
-        Containerfile, Copy, Diagnostic, Instruction, InstructionKind, Source, Span, Word, expand,
-        mount::Mount, suggest,
+        Containerfile, Copy, Diagnostic, Instruction, InstructionKind, PROXY_VARIABLES, Source, Span, Word,
+        expand, mount::Mount, suggest,
     },
     Options,
 };
-
-/// Always there.
-const GIVEN: [&str; 9] = [
-    "PATH",
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "FTP_PROXY",
-    "ftp_proxy",
-    "NO_PROXY",
-    "no_proxy",
-];
 
 /// What is defined at some place in a stage.
 #[derive(Clone, Default)]
@@ -67,7 +54,10 @@ fn base_scope(index: usize, base: &str, options: &Options<'_>) -> Scope {
         _ => options.base_variables.and_then(|names| names(index)),
     };
     let complete = names.is_some();
-    let given = GIVEN.iter().map(|name| name.to_string());
+    let given = ["PATH"]
+        .iter()
+        .chain(&PROXY_VARIABLES)
+        .map(|name| name.to_string());
     Scope {
         names: given.chain(names.unwrap_or_default()).collect(),
         complete,
