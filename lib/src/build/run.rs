@@ -302,7 +302,7 @@ impl Work {
             let changes = layer::scan_upper(upper, self.engine.whiteouts(), &self.tree)?;
             let mut changes = complete(changes, &self.tree);
             clamp_times(&mut changes, self.shared.latest_time());
-            layer::set_times(upper, &changes)?;
+            layer::settle_upper(upper, self.engine.whiteouts(), &changes)?;
             layer::write_tar(&changes, &LocalContents, out)
         };
         let compression = self.shared.options.compression;

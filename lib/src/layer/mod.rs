@@ -32,7 +32,7 @@ mod xattrs;
 pub use compress::{Compression, Packed, ingest};
 pub use contents::{Contents, LocalContents, Sources};
 pub use decompress::decompress;
-pub use disk::{Ids, Whiteouts, make_upper, scan_upper, set_times, unpack};
+pub use disk::{Ids, Whiteouts, make_upper, scan_upper, set_times, settle_upper, unpack};
 pub use error::{Error, TarFault};
 pub use index::{LayerIndex, index};
 pub use write::write_tar;

@@ -270,3 +270,51 @@ fn lost_results() {
         room.flat(&built);
     }
 }
+
+/// Two RUNs that change nothing make the same layer. What they touched must not show where the other one is used.
+#[test]
+fn equal_layers_over_different_ones() {
+    if !may_run() {
+        return;
+    }
+    let room = Room::new();
+    let text = "FROM busybox\nCOPY a /d/a\nRUN chmod u+r /d/a && touch -r /d /d\nRUN cat /d/a > /o\n";
+    for content in ["one\n", "two\n"] {
+        room.write("a", content);
+        let built = room.run(room.build(text)).unwrap();
+        let found = room.flat(&built).tree["/o"].kind.clone();
+        assert_eq!(
+            found,
+            rbuild_testutils::flat::Kind::File(content.as_bytes().to_vec())
+        );
+    }
+}
+
+/// A directory that was made anew hides what was in it, and no more than that where the same layer is used again.
+#[test]
+fn hidden_by_one_layer_only() {
+    if !may_run() {
+        return;
+    }
+    let room = Room::new();
+    room.write("d/q", "");
+    let build = |run: &str| {
+        let text = format!("FROM busybox\nCOPY d /d\nRUN {run}\nRUN ls /d > /o\n");
+        let built = room
+            .run(
+                room.build(&text)
+                    .arg("SOURCE_DATE_EPOCH", "1")
+                    .rewrite_timestamps(),
+            )
+            .unwrap();
+        (
+            built.image().layers()[2].diff_id,
+            room.flat(&built).tree["/o"].kind.clone(),
+        )
+    };
+    let (anew, _) = build("rm -r /d && mkdir /d");
+    room.write("d/r", "");
+    let (removed, left) = build("rm /d/q");
+    assert_eq!(anew, removed);
+    assert_eq!(left, rbuild_testutils::flat::Kind::File(b"r\n".to_vec()));
+}

@@ -277,17 +277,21 @@ impl World {
                 let descriptor = serde_json::to_value(built.descriptor()).unwrap();
                 let flat = Flat::of(&[store.root(), &busybox()], &descriptor);
                 let flat = flat.unwrap_or_else(|error| panic!("not a valid image: {error:#}"));
+                let own = flat.entries[1..].iter().enumerate();
+                let layers: String = own
+                    .map(|(i, names)| format!("layer {i}: {}\n", names.join(" ")))
+                    .collect();
                 match self.timeless {
-                    true => flat.digest.clone() + "\n" + &in_words(flat),
-                    false => in_words(flat),
+                    true => [flat.digest.clone(), layers, in_words(flat, true)].join("\n"),
+                    false => in_words(flat, false),
                 }
             }
         }
     }
 }
 
-fn in_words(mut flat: Flat) -> String {
-    for entry in flat.tree.values_mut() {
+fn in_words(mut flat: Flat, times: bool) -> String {
+    for entry in flat.tree.values_mut().filter(|_| !times) {
         entry.mtime = 0;
     }
     let lines = flat

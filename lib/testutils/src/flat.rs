@@ -23,6 +23,8 @@ pub struct Flat {
     pub manifest: Value,
     /// The config.
     pub config: Value,
+    /// The paths that each layer speaks of, as they are in its tar; lowest layer first.
+    pub entries: Vec<Vec<String>>,
     /// Every path but the root, absolute; bytes that are not UTF-8 are replaced.
     pub tree: BTreeMap<String, Entry>,
 }
@@ -97,17 +99,19 @@ impl Flat {
             "{} layers, {with_layer} history entries that made one",
             layers.len()
         );
-        let mut tree = BTreeMap::new();
+        let (mut tree, mut entries) = (BTreeMap::new(), Vec::new());
         for (layer, diff_id) in layers.iter().zip(diff_ids) {
             let tar = uncompressed(blob(layouts, layer)?, layer)?;
             ensure!(*diff_id == digest(&tar), "{diff_id} is not the tar's digest");
             apply(&mut tree, &tar).with_context(|| format!("layer {diff_id}"))?;
+            entries.push(names(&tar)?);
         }
         mark_links(&mut tree);
         Ok(Self {
             digest: text(&descriptor["digest"])?.to_owned(),
             manifest,
             config,
+            entries,
             tree: tree.into_iter().map(|(path, (_, entry))| (path, entry)).collect(),
         })
     }
@@ -174,6 +178,15 @@ fn uncompressed(blob: Vec<u8>, layer: &Value) -> Result<Vec<u8>> {
         _ => anyhow::bail!("media type {media_type}"),
     };
     Ok(tar)
+}
+
+/// The names in a tar, in its order.
+fn names(tar: &[u8]) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in tar::Archive::new(tar).entries()? {
+        names.push(String::from_utf8_lossy(&entry?.path_bytes()).into_owned());
+    }
+    Ok(names)
 }
 
 /// Paths and what is there, with a number that hard links share.

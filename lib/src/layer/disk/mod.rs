@@ -7,13 +7,16 @@
 //! - `unpack`: a tar to a lower directory
 //! - `place`: one inode of it
 //! - `upper`: an upper directory to changes
+//! - `settle`: an upper directory to a lower one
 //! - `attributes`: extended attributes of files, read and set
 
 mod attributes;
 mod directories;
 mod place;
+mod settle;
 mod unpack;
 mod upper;
 
+pub use settle::settle_upper;
 pub use unpack::{Ids, Whiteouts, unpack};
 pub use upper::{make_upper, scan_upper, set_times};

@@ -228,11 +228,17 @@ fn an_upper_directory_is_what_was_done() {
             action(&merged).unwrap();
             let changes = scan_upper(&upper, Whiteouts::Trusted, &tree).unwrap();
             let result = read(&merged);
-            set_times(&upper, &changes).unwrap();
+            settle_upper(&upper, Whiteouts::Trusted, &changes).unwrap();
+            let left = walkdir::WalkDir::new(&upper).min_depth(1).into_iter();
+            for path in left.map(|entry| entry.unwrap().into_path()) {
+                let path = path.strip_prefix(&upper).unwrap();
+                let is_said = changes.iter().any(|change| change.path.starts_with(path));
+                assert!(is_said, "{name}: {} stays", path.display());
+            }
             assert_eq!(
                 said(&scan_upper(&upper, Whiteouts::Trusted, &tree).unwrap()),
                 *expected,
-                "{name}, cut"
+                "{name}, settled"
             );
             (tree, changes, result)
         });
