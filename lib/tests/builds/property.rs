@@ -7,6 +7,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
+    sync::atomic::{AtomicU32, Ordering},
     thread,
 };
 
@@ -335,6 +336,8 @@ fn rounds(count: u32) {
         failure_persistence: None,
         ..Config::default()
     };
+    // Builds that all fail alike would be equal, too.
+    let built = AtomicU32::new(0);
     let result = TestRunner::new(config).run(&(world(), vec(edit(), 1..4)), |(mut world, edits)| {
         world.write(&warm.context());
         world.outcome(&warm, &warm.store);
@@ -345,6 +348,9 @@ fn rounds(count: u32) {
         let cached = world.outcome(&warm, &warm.store);
         let cold = tempfile::tempdir().unwrap();
         let fresh = world.outcome(&warm, &Store::open(cold.path()).unwrap());
+        if !fresh.starts_with("failed") {
+            built.fetch_add(1, Ordering::Relaxed);
+        }
         match cached == fresh {
             true => Ok(()),
             false => Err(TestCaseError::fail(format!(
@@ -354,6 +360,11 @@ fn rounds(count: u32) {
         }
     });
     result.unwrap_or_else(|error| panic!("{error}"));
+    let built = built.into_inner();
+    assert!(
+        built * 5 >= count,
+        "only {built} of {count} builds came to an image"
+    );
 }
 
 fn difference(cached: &str, fresh: &str) -> String {
