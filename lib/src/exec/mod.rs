@@ -11,6 +11,7 @@
 //! - `survey`: [`Survey`], what this machine gives and withholds, for people to read
 //! - `run`, `child`: a run as its parent sees it; children and what they report
 //! - `inside`: a run as its children see it
+//! - `supervised`: root and ids by answers to system calls, where nothing else is allowed
 //! - `error`: [`Error`], and [`Missing`]: why this machine cannot run anything, and what to do about it
 
 mod cancel;
@@ -22,6 +23,12 @@ mod inside;
 mod probe;
 mod run;
 mod spec;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "nothing uses it until all of its parts are there"
+)]
+mod supervised;
 mod survey;
 
 pub use crate::layer::Whiteouts;

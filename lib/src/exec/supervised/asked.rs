@@ -1,0 +1,197 @@
+//! One system call that waits for its answer.
+
+use std::{ffi::CString, io, os::fd::OwnedFd, sync::Arc};
+
+use rbuild_sys::seccomp::{Call, Listener};
+use rustix::{
+    fs::{CWD, Mode, OFlags},
+    io::Errno,
+};
+
+use super::{Process, Shared, Who};
+
+/// The longest path that the kernel takes, with its end.
+const PATH_LIMIT: usize = 4096;
+
+/// A system call that waits for its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked<'a> {
+    call: Call,
+    process: Arc<Process>,
+    listener: &'a Listener,
+    shared: &'a Shared,
+}
+
+/// What a call returns. Errors are the `Err` of [`Reply`].
+pub(crate) enum Answer {
+    /// A number.
+    Value(i64),
+    /// A new descriptor of this file.
+    Descriptor { file: OwnedFd, close_on_exec: bool },
+    /// What the kernel returns. Only for calls that do no harm whatever their pointers point to by then.
+    Proceed,
+    /// What this work returns, which may take long: it is done on a thread of its own.
+    Later(Box<dyn FnOnce(&Asked<'_>) -> Reply + Send>),
+}
+
+/// What a handler gives.
+pub(crate) type Reply = Result<Answer, Errno>;
+
+impl Answer {
+    /// The usual answer of a call that has nothing to tell.
+    pub const DONE: Reply = Ok(Self::Value(0));
+}
+
+impl From<usize> for Answer {
+    fn from(value: usize) -> Self {
+        Self::Value(value.try_into().unwrap_or(i64::MAX))
+    }
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn new(call: Call, process: Arc<Process>, listener: &'a Listener, shared: &'a Shared) -> Self {
+        Self {
+            call,
+            process,
+            listener,
+            shared,
+        }
+    }
+
+    /// What all handlers of the run share.
+    pub fn shared(&self) -> &'a Shared {
+        self.shared
+    }
+
+    /// Which system call.
+    pub fn number(&self) -> u32 {
+        self.call.number
+    }
+
+    /// The thread that asks.
+    pub fn thread(&self) -> i32 {
+        self.call.thread
+    }
+
+    /// The process that it belongs to.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// Who asks.
+    pub fn who(&self) -> Arc<Who> {
+        self.process.who()
+    }
+
+    /// An argument as it is: a pointer, a size, or a number of 64 bits.
+    pub fn word(&self, argument: usize) -> u64 {
+        self.call.arguments.get(argument).copied().unwrap_or_default()
+    }
+
+    /// An argument that is an `unsigned int`: flags, a mode, an id.
+    pub fn number_at(&self, argument: usize) -> u32 {
+        (self.word(argument) & u64::from(u32::MAX)) as u32
+    }
+
+    /// An argument that is an `int`: a descriptor, a process.
+    pub fn int(&self, argument: usize) -> i32 {
+        self.number_at(argument).cast_signed()
+    }
+
+    /// The path that an argument points to. EFAULT, or ENAMETOOLONG.
+    pub fn path(&self, argument: usize) -> Result<CString, Errno> {
+        self.string(self.word(argument), PATH_LIMIT)
+    }
+
+    /// A string of at most `limit` bytes with its end. EFAULT, or ENAMETOOLONG.
+    pub fn string(&self, address: u64, limit: usize) -> Result<CString, Errno> {
+        let text = rbuild_sys::read_string(self.call.thread, address, limit).map_err(errno)?;
+        self.still()?;
+        Ok(text)
+    }
+
+    /// So many bytes of its memory, or EFAULT.
+    pub fn bytes(&self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0; length];
+        self.read(address, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills a buffer from its memory, or EFAULT.
+    pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let length = rbuild_sys::read_memory(self.call.thread, address, buffer).map_err(errno)?;
+        self.still()?;
+        if length == buffer.len() {
+            Ok(())
+        } else {
+            Err(Errno::FAULT)
+        }
+    }
+
+    /// Writes to its memory, all or EFAULT.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.still()?;
+        let length = rbuild_sys::write_memory(self.call.thread, address, bytes).map_err(errno)?;
+        if length == bytes.len() {
+            Ok(())
+        } else {
+            Err(Errno::FAULT)
+        }
+    }
+
+    /// What one of its descriptors is open for, opened with `O_PATH`: the very file, and not what its name has come to
+    /// mean. EBADF if it is not open.
+    pub fn descriptor(&self, descriptor: i32) -> Result<OwnedFd, Errno> {
+        let path = self.descriptor_path(descriptor);
+        let file = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let file = file.map_err(|error| match error {
+            Errno::NOENT => Errno::BADF,
+            other => other,
+        })?;
+        self.still()?;
+        Ok(file)
+    }
+
+    /// The symbolic link in the machine's `/proc` to what one of its descriptors is open for: to be read, or opened
+    /// with other flags. Whoever uses it calls [`still`](Self::still) afterwards.
+    pub fn descriptor_path(&self, descriptor: i32) -> String {
+        format!("/proc/{}/fd/{descriptor}", self.call.thread)
+    }
+
+    /// The directory that a call with this descriptor begins at: the working directory for `AT_FDCWD`.
+    pub fn directory(&self, argument: usize) -> Result<Arc<OwnedFd>, Errno> {
+        match self.int(argument) {
+            nix::libc::AT_FDCWD => Ok(self.process.directory()),
+            descriptor => self.descriptor(descriptor).map(Arc::new),
+        }
+    }
+
+    /// Gives the process a copy of a descriptor before the answer, under the number that it gets. For calls that
+    /// return several; a single one is [`Answer::Descriptor`].
+    pub fn give(&self, file: &OwnedFd, close_on_exec: bool) -> Result<i32, Errno> {
+        use std::os::fd::AsFd;
+        self.listener
+            .give(&self.call, file.as_fd(), close_on_exec)
+            .map_err(errno)
+    }
+
+    /// Fails if the call does not wait any more: what was read by the number of its thread may be of another one.
+    pub fn still(&self) -> Result<(), Errno> {
+        if self.listener.is_waiting(&self.call) {
+            Ok(())
+        } else {
+            Err(Errno::INTR)
+        }
+    }
+}
+
+/// The number of an error of a system call that was made on behalf of another process.
+pub(crate) fn errno(error: io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+}

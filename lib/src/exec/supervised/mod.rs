@@ -1,0 +1,27 @@
+//! Runs a process whose root file system and ids are given by answers to its system calls.
+//!
+//! For places where nothing may be mounted and nobody may become another user. A filter in the kernel lets through
+//! what needs neither names nor identity; all else is answered here, and `exec` is done under ptrace. A call with
+//! pointers is never let through once it was looked at: other threads could change what they point to. Where in doubt,
+//! it is refused.
+//!
+//! - `asked`: [`Asked`], one system call that waits for its answer: its arguments, memory and descriptors
+//! - `process`: [`Process`] and [`Family`], the processes of a run, and what each believes of itself
+//! - `who`: [`Who`], ids and capabilities as a process believes to have them
+//! - `calls`: one handler for each system call that is answered here
+
+mod asked;
+mod calls;
+mod process;
+mod who;
+
+pub(crate) use asked::{Answer, Asked, Reply};
+pub(crate) use process::{Family, Process};
+pub(crate) use who::{Four, Who};
+
+/// What all handlers of a run share. They may be called on several threads at once.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// The processes.
+    pub family: Family,
+}

@@ -1,0 +1,126 @@
+//! The processes of a run, and what each believes of itself.
+
+use std::{
+    collections::HashMap,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::Who;
+
+/// A process of the run, with all its threads. What changes is behind locks of its own, none of which is held while
+/// another one is taken.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Its number, here and there.
+    pub id: i32,
+    state: Mutex<State>,
+}
+
+/// What a child inherits. The kernel's own copies of these mean nothing: they are answered from here.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub who: Arc<Who>,
+    pub umask: u32,
+    /// The working directory, opened with `O_PATH`.
+    pub directory: Arc<OwnedFd>,
+    /// The root directory, if it is not that of the run.
+    pub root: Option<Arc<OwnedFd>>,
+    /// The program, as a path in the root of the run.
+    pub program: Arc<[u8]>,
+}
+
+impl Process {
+    fn new(id: i32, state: State) -> Self {
+        Self {
+            id,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Not to be held while anything else is waited for.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub fn who(&self) -> Arc<Who> {
+        Arc::clone(&self.state().who)
+    }
+
+    pub fn umask(&self) -> u32 {
+        self.state().umask
+    }
+
+    /// The working directory.
+    pub fn directory(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.state().directory)
+    }
+
+    pub fn set_directory(&self, directory: OwnedFd) {
+        self.state().directory = Arc::new(directory);
+    }
+
+    /// The root directory, if it is not that of the run.
+    pub fn root(&self) -> Option<Arc<OwnedFd>> {
+        self.state().root.clone()
+    }
+
+    pub fn set_root(&self, root: Option<OwnedFd>) {
+        self.state().root = root.map(Arc::new);
+    }
+
+    /// The program that it runs, as a path in the root of the run.
+    pub fn program(&self) -> Arc<[u8]> {
+        Arc::clone(&self.state().program)
+    }
+}
+
+/// All processes of a run, by the numbers of their threads. Only the tracer changes it: a thread is in here before it
+/// makes its first system call, until it has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Family(Mutex<HashMap<i32, Arc<Process>>>);
+
+impl Family {
+    /// The process that a thread belongs to.
+    pub fn of(&self, thread: i32) -> Option<Arc<Process>> {
+        lock(&self.0).get(&thread).cloned()
+    }
+
+    /// A process by its own number.
+    pub fn process(&self, id: i32) -> Option<Arc<Process>> {
+        self.of(id).filter(|process| process.id == id)
+    }
+
+    /// All processes, each once.
+    pub fn processes(&self) -> Vec<Arc<Process>> {
+        let threads = lock(&self.0);
+        let leaders = threads.iter().filter(|(thread, process)| **thread == process.id);
+        leaders.map(|(_, process)| Arc::clone(process)).collect()
+    }
+
+    /// A new process of one thread.
+    pub fn begin(&self, id: i32, state: State) -> Arc<Process> {
+        let process = Arc::new(Process::new(id, state));
+        lock(&self.0).insert(id, Arc::clone(&process));
+        process
+    }
+
+    /// A new thread of a process.
+    pub fn add(&self, thread: i32, process: &Arc<Process>) {
+        lock(&self.0).insert(thread, Arc::clone(process));
+    }
+
+    /// A thread has ended.
+    pub fn remove(&self, thread: i32) {
+        lock(&self.0).remove(&thread);
+    }
+
+    /// Numbers of all threads.
+    pub fn threads(&self) -> Vec<i32> {
+        lock(&self.0).keys().copied().collect()
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
