@@ -1,11 +1,16 @@
 //! The commands and their flags.
 
+mod edit;
 mod image;
 
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use edit::{
+    Append, Configure, Diff, Difference, EditCommand, IndexAdd, IndexCommand, IndexMake, IndexRemove, Insert,
+    Outdated, Part, Rebase, Settings, Squash, Target,
+};
 pub use image::{
     Cat, Copy, Delete, Digest, ImageCommand, Inspect, Login, Logout, Look, Ls, Pull, Push, Show, Tag, Tags,
 };
@@ -44,6 +49,8 @@ pub enum Command {
     Check(Check),
     #[command(flatten)]
     Image(Box<ImageCommand>),
+    #[command(flatten)]
+    Edit(Box<EditCommand>),
     /// List the images in the store
     Images(Images),
     /// Remove names of images from the store; `prune` then frees the space

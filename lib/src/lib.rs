@@ -67,6 +67,7 @@
 //! - [`store`]: blobs, step records, unpacked layers, locks, garbage collection
 //! - [`registry`]: auth, pull, push; [`archive`]: layouts and archives on disk; [`Locator`]: any of these by name
 //! - [`copy`](mod@copy): images from any of these places to any other
+//! - [`edit`]: images changed without a build: layers added, the config changed, the base exchanged
 //! - [`inspect`]: looking into images, and whether they are what they say
 //! - [`exec`]: running processes; [`rootfs`]: unpacked layers made into something that a process can live in
 //! - [`event`]: what a build tells while it works
@@ -76,6 +77,7 @@ pub mod build;
 pub mod containerfile;
 pub mod copy;
 mod digest;
+pub mod edit;
 pub mod event;
 pub mod exec;
 pub mod image;

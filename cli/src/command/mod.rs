@@ -1,5 +1,7 @@
 //! One file per command.
 //!
+//! - `edit/`: the commands that change images without a build
+//! - `session`: which store, which registries
 //! - `image/`: the commands that move images and look into them
 //! - `shared`: the store, standard output, tables
 
@@ -7,10 +9,12 @@ mod build;
 mod check;
 mod doctor;
 mod du;
+mod edit;
 mod image;
 mod images;
 mod prune;
 mod rmi;
+mod session;
 mod shared;
 mod version;
 
@@ -18,15 +22,18 @@ use crate::{
     cli::{Cli, Command},
     report::Outcome,
 };
-use shared::open_store;
+use session::Session;
+use shared::run_async;
 
 /// Does what the command line asks for.
 pub fn run(cli: Cli) -> Outcome {
-    let store = || open_store(cli.root.as_deref());
+    let session = Session { root: cli.root };
+    let store = || session.store();
     match cli.command {
         Command::Build(options) => build::run(&options, &store()?),
         Command::Check(options) => check::run(&options, &store()?),
-        Command::Image(command) => image::run(&command, cli.root.as_deref()),
+        Command::Image(command) => run_async(image::run(&command, &session)),
+        Command::Edit(command) => run_async(edit::run(&command, &session)),
         Command::Images(options) => Ok(images::run(&options, &store()?)?),
         Command::Rmi(options) => Ok(rmi::run(&options, &store()?)?),
         Command::Prune(options) => Ok(prune::run(&options, &store()?)?),

@@ -3,7 +3,7 @@
 use std::{error::Error, io};
 
 use rbuild::{
-    copy,
+    copy, edit,
     exec::Missing,
     registry::{self, Cause},
     store,
@@ -28,6 +28,9 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
             copy::Error::Store(error) => hint(error),
             _ => None,
         };
+    }
+    if let Some(edit::Error::Copy(error)) = error.downcast_ref() {
+        return hint(error);
     }
     if let Some(store::Error::NoImage { .. }) = error.downcast_ref() {
         return Some("`rbuild images` lists those there are".to_owned());

@@ -13,6 +13,7 @@ mod check;
 mod commands;
 mod common;
 mod doctor;
+mod edit;
 mod errors;
 mod images;
 mod interrupt;

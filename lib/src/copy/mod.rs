@@ -6,12 +6,14 @@
 //! uncompressed, and no manifest.
 //!
 //! - `source`: [`Source`]: an image wherever it is, open for reading
+//! - `composed`: an image made of several, and of what is new
 //! - `reading`: the source's blobs as a copy reads them: with progress, and no longer than somebody waits
 //! - `origins`: an image of the store, some of whose layers may have stayed in a registry
 //! - `push`: into a registry
 //! - `local`: into the store, a layout, an archive or a directory
 //! - `referrers`: signatures and the like, which refer to an image
 
+mod composed;
 mod error;
 mod local;
 mod origins;
@@ -24,6 +26,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub(crate) use composed::Composed;
 pub use error::Error;
 pub use source::Source;
 
@@ -125,17 +128,34 @@ pub async fn copy(
     }
     let platform = options.platform.clone().unwrap_or_else(Platform::host);
     let source = Source::open(from, &platform, options.store.as_ref(), registry).await?;
+    write(&source, to, options, registry).await
+}
+
+/// Writes an image that is open, as [`copy`] does.
+///
+/// # Errors
+/// As [`copy`].
+pub async fn write(
+    source: &Source,
+    to: &Locator,
+    options: &Options,
+    registry: &Registry,
+) -> Result<Descriptor, Error> {
+    if options.referrers {
+        referrers::check(to)?;
+    }
+    let platform = options.platform.clone().unwrap_or_else(Platform::host);
     let reading = Arc::new(Reading::new(
-        &source,
+        source,
         matches!(to, Locator::Registry(_)),
         &options.sink,
     ));
     // However this ends, threads that still read must not go on for long.
     let _guard = reading.guard();
-    let image = choose(&source, &reading, &platform, options).await?;
+    let image = choose(source, &reading, &platform, options).await?;
     check_digest(to, &image)?;
     let job = Job {
-        source: &source,
+        source,
         reading: &reading,
         options,
         registry,

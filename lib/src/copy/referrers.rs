@@ -40,6 +40,8 @@ async fn of(job: &Job<'_>, subject: Digest) -> Result<Vec<Descriptor>, Error> {
     let entries = match &job.source.home {
         Home::Registry(at) => return Ok(job.registry.referrers(&at.with_digest(subject), None).await?),
         Home::Archive(archive) => archive.images().map(|(_, entry)| entry.clone()).collect(),
+        // What is new has nothing that refers to it.
+        Home::Composed(_) => return Ok(Vec::new()),
         Home::Store(origins) => origins.store().layout().index()?.manifests,
     };
     let reading = job.reading.clone();

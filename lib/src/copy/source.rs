@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Error, blocking, origins::Origins};
+use super::{Composed, Error, blocking, origins::Origins};
 use crate::{
     Locator, Reference,
     archive::Archive,
@@ -32,6 +32,8 @@ pub(super) enum Home {
     Store(Arc<Origins>),
     /// What else is in the archive.
     Archive(Arc<Archive>),
+    /// Other sources, and what is new.
+    Composed(Arc<Composed>),
 }
 
 impl Source {
@@ -88,9 +90,29 @@ impl Source {
         })
     }
 
+    /// An image, or an index, of what other sources have and of what is new.
+    pub(crate) fn composed(place: String, blobs: Composed, descriptor: Descriptor) -> Self {
+        let blobs = Arc::new(blobs);
+        Self {
+            place,
+            blobs: blobs.clone(),
+            descriptor,
+            manifest: None,
+            home: Home::Composed(blobs),
+        }
+    }
+
     /// Where it is, as the locator says it.
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Its name in a registry, if that is where it lies.
+    pub fn reference(&self) -> Option<&Reference> {
+        match &self.home {
+            Home::Registry(reference) => Some(reference),
+            _ => None,
+        }
     }
 
     /// The manifest or the index.
@@ -137,6 +159,7 @@ impl Source {
             Home::Registry(reference) => Some(reference),
             Home::Store(origins) => origins.origin(blob),
             Home::Archive(_) => None,
+            Home::Composed(composed) => composed.origin(blob),
         }
     }
 }

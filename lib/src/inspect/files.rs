@@ -8,10 +8,10 @@ use std::{
 
 use crate::{
     Digest,
-    image::{BlobError, Blobs, Descriptor, Image, Layer, MediaType, Verified},
+    image::{self, BlobError, Blobs, Descriptor, Image, Layer, MediaType, Verified},
     layer::{self, LayerIndex},
     store::Store,
-    tree::{self, Kind, Origin, Tree},
+    tree::{self, Change, Kind, Origin, Tree},
 };
 
 /// Why a file of an image cannot be had.
@@ -43,6 +43,9 @@ pub enum Error {
     /// The layers do not fit on each other, or the path leads nowhere.
     #[error(transparent)]
     Tree(#[from] tree::Error),
+    /// The config is not valid.
+    #[error(transparent)]
+    Config(#[from] image::Error),
     /// There is no such file.
     #[error("the image has no {}", Path::new("/").join(path).display())]
     Missing {
@@ -110,6 +113,15 @@ impl Files {
         let place = format!("layer {}", layer.digest);
         Ok(Box::new(Verified::new(tar.take(content.size), &file, place)))
     }
+}
+
+/// What a layer says, as far as a tree is concerned. Blocks.
+pub(crate) fn layer_changes(
+    layer: &Layer,
+    blobs: &dyn Blobs,
+    store: Option<&Store>,
+) -> Result<Vec<Change>, Error> {
+    Ok(index(layer, blobs, store)?.changes)
 }
 
 fn plain(layer: &Descriptor, blobs: &dyn Blobs) -> Result<Box<dyn Read + Send>, Error> {

@@ -1,19 +1,16 @@
 //! `rbuild cat`
 
-use std::{
-    io::{self, Write as _},
-    path::Path,
-};
+use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result};
 
 use super::find::{find, platform_or_host};
-use crate::cli::Cat;
+use crate::{cli::Cat, command::session::Session};
 
 /// Prints a file of an image.
-pub async fn run(options: &Cat, root: Option<&Path>) -> Result<()> {
+pub async fn run(options: &Cat, session: &Session) -> Result<()> {
     let platform = platform_or_host(options.platform.as_ref());
-    let found = find(&options.image, root)?;
+    let found = find(&options.image, session)?;
     let source = found.open(&platform).await?;
     let image = source.image(&platform).await?;
     let files = source.files(&image, found.store.as_ref()).await?;

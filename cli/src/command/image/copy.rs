@@ -1,29 +1,23 @@
 //! `rbuild copy`
 
-use std::{fs, path::Path};
+use std::fs;
 
 use anyhow::Context as _;
-use rbuild::{Locator, copy};
 
 use super::transfer;
-use crate::{cli::Copy, command::shared::open_store, report::Outcome};
+use crate::{cli::Copy, command::session::Session, report::Outcome};
 
 /// Copies an image from one place to another.
-pub async fn run(options: &Copy, root: Option<&Path>) -> Outcome {
-    let mut wanted = copy::Options::new().all(options.all).referrers(options.referrers);
+pub async fn run(options: &Copy, session: &Session) -> Outcome {
+    let wanted = session.copy_options(&[&options.from, &options.to])?;
+    let mut wanted = wanted.all(options.all).referrers(options.referrers);
     if let Some(platform) = &options.platform {
         wanted = wanted.platform(platform.clone());
     }
     for tag in &options.tags {
         wanted = wanted.additional_tag(tag);
     }
-    if [&options.from, &options.to]
-        .iter()
-        .any(|place| matches!(place, Locator::Store(_)))
-    {
-        wanted = wanted.store(&open_store(root)?);
-    }
-    let digest = transfer::run(&options.show, &options.from, &options.to, wanted).await?;
+    let digest = transfer::run(&options.show, &options.from, &options.to, wanted, session).await?;
     if let Some(path) = &options.digestfile {
         let write = fs::write(path, digest.to_string());
         write.with_context(|| format!("cannot write {}", path.display()))?;

@@ -1,16 +1,17 @@
 //! `rbuild digest`
 
-use std::path::Path;
-
 use anyhow::{Result, bail};
 use rbuild::{Locator, image::Platform};
 
 use super::find::{Found, find};
-use crate::{cli::Digest, command::shared::print};
+use crate::{
+    cli::Digest,
+    command::{session::Session, shared::print},
+};
 
 /// Prints the digest that an image goes by. A registry is not even asked for the manifest.
-pub async fn run(options: &Digest, root: Option<&Path>) -> Result<()> {
-    let found = find(&options.image, root)?;
+pub async fn run(options: &Digest, session: &Session) -> Result<()> {
+    let found = find(&options.image, session)?;
     let digest = match &options.platform {
         Some(platform) => {
             let image = found.open(platform).await?.image(platform).await?;

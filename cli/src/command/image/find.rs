@@ -1,7 +1,5 @@
 //! Which image a name means.
 
-use std::path::Path;
-
 use anyhow::Result;
 use rbuild::{
     Locator, ParseLocatorError, Reference,
@@ -11,7 +9,7 @@ use rbuild::{
     store::{self, Store},
 };
 
-use crate::command::shared::open_store;
+use crate::command::session::Session;
 
 /// An image that was found, and the store, if there is one.
 pub struct Found {
@@ -24,9 +22,9 @@ pub struct Found {
 }
 
 /// A place as it is written; else an image of the store by its name; else one of a registry.
-pub fn find(text: &str, root: Option<&Path>) -> Result<Found> {
+pub fn find(text: &str, session: &Session) -> Result<Found> {
     // A machine without a place for a store can still look at images elsewhere.
-    let store = open_store(root);
+    let store = session.store();
     let locator = match text.parse::<Locator>() {
         Err(ParseLocatorError::Transport(_)) => match store.as_ref().map(|store| store.find(text)) {
             Ok(Ok(_)) => Locator::Store(text.to_owned()),
@@ -46,7 +44,7 @@ pub fn find(text: &str, root: Option<&Path>) -> Result<Found> {
     Ok(Found {
         locator,
         store,
-        registry: Registry::from_environment(),
+        registry: session.registry()?,
     })
 }
 

@@ -1,9 +1,6 @@
 //! `rbuild inspect`
 
-use std::{
-    io::{self, Write},
-    path::Path,
-};
+use std::io::{self, Write};
 
 use anyhow::{Context as _, Result};
 use rbuild::{
@@ -13,12 +10,15 @@ use rbuild::{
 use serde_json::{Value, json};
 
 use super::find::{find, platform_or_host};
-use crate::{cli::Inspect, command::shared::print};
+use crate::{
+    cli::Inspect,
+    command::{session::Session, shared::print},
+};
 
 /// Says what an image is.
-pub async fn run(options: &Inspect, root: Option<&Path>) -> Result<()> {
+pub async fn run(options: &Inspect, session: &Session) -> Result<()> {
     let platform = platform_or_host(options.platform.as_ref());
-    let source = find(&options.image, root)?.open(&platform).await?;
+    let source = find(&options.image, session)?.open(&platform).await?;
     if options.raw {
         return bytes(&document(&source).await?);
     }

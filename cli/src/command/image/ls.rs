@@ -11,13 +11,16 @@ use rbuild::{
 use super::find::{find, platform_or_host};
 use crate::{
     cli::Ls,
-    command::shared::{print, table},
+    command::{
+        session::Session,
+        shared::{print, table},
+    },
 };
 
 /// Lists a directory, or names a file.
-pub async fn run(options: &Ls, root: Option<&Path>) -> Result<()> {
+pub async fn run(options: &Ls, session: &Session) -> Result<()> {
     let platform = platform_or_host(options.platform.as_ref());
-    let found = find(&options.image, root)?;
+    let found = find(&options.image, session)?;
     let source = found.open(&platform).await?;
     let image = source.image(&platform).await?;
     let files = source.files(&image, found.store.as_ref()).await?;

@@ -1,17 +1,17 @@
 //! `rbuild push`
 
 use anyhow::Result;
-use rbuild::{Locator, ParseLocatorError, Reference, copy, store::Store};
+use rbuild::{Locator, ParseLocatorError, Reference, copy};
 
 use super::transfer;
-use crate::{cli::Push, report::Outcome};
+use crate::{cli::Push, command::session::Session, report::Outcome};
 
 /// Pushes what a name of the store stands for, with all platforms that it has.
-pub async fn run(options: &Push, store: &Store) -> Outcome {
+pub async fn run(options: &Push, session: &Session) -> Outcome {
     let to = destination(options.dest.as_ref().unwrap_or(&options.name))?;
-    let wanted = copy::Options::new().all(true).store(store);
+    let wanted = copy::Options::new().all(true).store(&session.store()?);
     let from = Locator::Store(options.name.clone());
-    transfer::run(&options.show, &from, &to, wanted).await?;
+    transfer::run(&options.show, &from, &to, wanted, session).await?;
     Ok(())
 }
 

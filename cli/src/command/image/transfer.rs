@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::{
     cli::{ProgressMode, Show},
-    command::shared::print,
+    command::{session::Session, shared::print},
     interrupt::Watch,
     progress::Progress,
     report::Failure,
@@ -19,7 +19,22 @@ pub async fn run(
     from: &Locator,
     to: &Locator,
     options: Options,
+    session: &Session,
 ) -> Result<Digest, Box<Failure>> {
+    watch(show, options, session, async |options, registry| {
+        Ok(rbuild::copy(from, to, options, registry).await?.digest)
+    })
+    .await
+}
+
+/// Moves images as `work` does; says the digest on standard output if that is all that is to be said.
+pub async fn watch(
+    show: &Show,
+    options: Options,
+    session: &Session,
+    work: impl AsyncFnOnce(&Options, &Registry) -> anyhow::Result<Digest>,
+) -> Result<Digest, Box<Failure>> {
+    let registry = session.registry()?;
     let progress = Progress::new(show.progress, show.quiet);
     let cancel = Arc::new(Notify::new());
     let watch = {
@@ -28,21 +43,20 @@ pub async fn run(
     };
     let shown = progress.clone();
     let options = options.on_event(move |event| shown.event(&event));
-    let registry = Registry::from_environment();
     let result = tokio::select! {
-        result = rbuild::copy(from, to, &options, &registry) => Some(result),
+        result = work(&options, &registry) => Some(result),
         () = cancel.notified() => None,
     };
     progress.finish();
     let failure = match (result, watch.seen()) {
-        (Some(Ok(image)), _) => {
+        (Some(Ok(digest)), _) => {
             if show.quiet {
-                print(&format!("{}\n", image.digest))?;
+                print(&format!("{digest}\n"))?;
             }
-            return Ok(image.digest);
+            return Ok(digest);
         }
         (_, Some(signal)) => Failure::interrupted(signal),
-        (Some(Err(error)), None) => anyhow::Error::from(error).into(),
+        (Some(Err(error)), None) => error.into(),
         (None, None) => Failure::new("interrupted"),
     };
     Err(Box::new(match show.progress {

@@ -1,16 +1,18 @@
 //! `rbuild validate`
 
-use std::path::Path;
-
 use anyhow::{Result, bail};
 use rbuild::image::Platform;
 
 use super::find::find;
-use crate::{cli::Look, command::shared::print, options::human};
+use crate::{
+    cli::Look,
+    command::{session::Session, shared::print},
+    options::human,
+};
 
 /// Reads all of an image, and tells what is wrong with it.
-pub async fn run(options: &Look, root: Option<&Path>) -> Result<()> {
-    let source = find(&options.image, root)?.open(&Platform::host()).await?;
+pub async fn run(options: &Look, session: &Session) -> Result<()> {
+    let source = find(&options.image, session)?.open(&Platform::host()).await?;
     let result = source.validate().await?;
     for finding in &result.findings {
         print(&format!("{finding}\n"))?;

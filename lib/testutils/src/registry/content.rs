@@ -44,6 +44,11 @@ impl Content {
         digest
     }
 
+    pub fn put_blob_as(&mut self, repository: &str, digest: &str, bytes: Vec<u8>) {
+        let blobs = &mut self.of(repository).blobs;
+        blobs.insert(digest.to_owned(), bytes.into());
+    }
+
     pub fn blob(&self, repository: &str, digest: &str) -> Option<Arc<[u8]>> {
         self.repositories.get(repository)?.blobs.get(digest).cloned()
     }

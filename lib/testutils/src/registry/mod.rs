@@ -181,9 +181,22 @@ impl TestRegistry {
             .sum()
     }
 
+    /// How many bytes went either way in bodies.
+    pub fn bytes_moved(&self) -> usize {
+        lock(&self.shared.seen)
+            .iter()
+            .map(|seen| seen.received + seen.sent)
+            .sum()
+    }
+
     /// Puts a blob into a repository, and says its digest.
     pub fn put_blob(&self, repository: &str, bytes: &[u8]) -> String {
         lock(&self.shared.content).put_blob(repository, bytes.to_vec())
+    }
+
+    /// Puts bytes into a repository under a digest that they need not have: for blobs that nobody should ask for, and lies.
+    pub fn put_blob_as(&self, repository: &str, digest: &str, bytes: &[u8]) {
+        lock(&self.shared.content).put_blob_as(repository, digest, bytes.to_vec());
     }
 
     /// Puts a manifest into a repository, under a tag or its digest, unchecked.

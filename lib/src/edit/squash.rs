@@ -1,0 +1,65 @@
+//! Layers made one.
+
+use std::io::{self, Read};
+
+use super::{
+    Edit, Error,
+    rebase::{is_base, tree},
+};
+use crate::{
+    Digest,
+    image::{Blobs, History, Image},
+    layer::{self, Sources},
+    store::Store,
+    tree::{Tree, diff},
+};
+
+impl Edit {
+    /// Makes one layer of all layers, or of those above a base. What they had and later removed is gone; where nothing
+    /// is left, there is no layer. Reads all of them, and blocks.
+    ///
+    /// # Errors
+    /// If the image is not built on the base, or a layer cannot be read.
+    pub fn squash(
+        &mut self,
+        base: Option<&Edit>,
+        history: History,
+        store: Option<&Store>,
+    ) -> Result<(), Error> {
+        if let Some(base) = base {
+            is_base(self, base)?;
+        }
+        let lower = base.map_or_else(|| Ok(Tree::new()), |base| tree(base, store))?;
+        let changes = diff(&lower, &tree(self, store)?);
+        let layers = self.image().layers().to_vec();
+        let blobs = self.blobs();
+        let open = |diff_id: &Digest| -> Result<Box<dyn Read + Send>, layer::Error> {
+            let layer = layers.iter().find(|layer| layer.diff_id == *diff_id);
+            let blob = &layer.ok_or(layer::Error::NoSuchLayer(*diff_id))?.descriptor;
+            layer::decompress(
+                blobs
+                    .open(blob)
+                    .map_err(|error| layer::Error::Read(io::Error::other(error)))?,
+            )
+        };
+        let made = match changes.is_empty() {
+            true => None,
+            false => Some(self.make_layer(&changes, &Sources::new(&open, &changes))?),
+        };
+        let mut squashed = Image::scratch(&self.image().platform());
+        for layer in base.map_or(&[][..], |base| base.image().layers()) {
+            squashed.append(layer.clone(), History::default());
+        }
+        let mut config = self.image().config().clone();
+        config.history = base.map_or_else(Vec::new, |base| base.image().config().history.clone());
+        let annotations = self.image().annotations().clone();
+        *squashed.config_mut() = config;
+        *squashed.annotations_mut() = annotations;
+        match made {
+            Some(layer) => squashed.append(layer, history),
+            None => squashed.note(history),
+        }
+        self.replace(squashed);
+        Ok(())
+    }
+}
