@@ -78,7 +78,7 @@ fn append_tar(edit: &mut Edit, path: &Path, history: History) -> Result<()> {
         true => Box::new(io::stdin()),
         false => Box::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?),
     };
-    let layer = decompress(input).and_then(|tar| Ok(edit.append_tar(tar, history)));
+    let layer = decompress(input).map(|tar| edit.append_tar(tar, history));
     layer?.with_context(|| format!("cannot make a layer of {}", path.display()))
 }
 
