@@ -32,8 +32,12 @@ mod xattrs;
 pub use compress::{Compression, Packed, ingest};
 pub use contents::{Contents, LocalContents, Sources};
 pub use decompress::decompress;
-pub use disk::{Ids, Whiteouts, make_upper, scan_upper, set_times, settle_upper, unpack};
+pub(crate) use disk::{Found, link};
+pub use disk::{
+    Ids, Standing, Whiteouts, collect_contents, content_path, make_upper, scan_upper, set_times, settle_upper, unpack,
+    unpack_contents,
+};
 pub use error::{Error, TarFault};
 pub use index::{LayerIndex, index};
 pub use write::write_tar;
-use xattrs::belongs_to_image;
+pub(crate) use xattrs::belongs_to_image;

@@ -13,7 +13,7 @@ const MACHINE: [&[u8]; 4] = [
 ];
 
 /// Whether an attribute goes into layers, and comes out of them.
-pub(super) fn belongs_to_image(name: &OsStr) -> bool {
+pub(crate) fn belongs_to_image(name: &OsStr) -> bool {
     let name = name.as_bytes();
     let file = [&b"user."[..], b"trusted.", b"security.", b"system.posix_acl_"];
     file.iter().any(|space| name.starts_with(space))

@@ -8,15 +8,21 @@
 //! - `place`: one inode of it
 //! - `upper`: an upper directory to changes
 //! - `settle`: an upper directory to a lower one
+//! - `contents`: a tar to its files' bytes, for roots that are made without mounts
+//! - `links`: which names of changed inodes go into a layer
 //! - `attributes`: extended attributes of files, read and set
 
 mod attributes;
+mod contents;
 mod directories;
+mod links;
 mod place;
 mod settle;
 mod unpack;
 mod upper;
 
+pub use contents::{Standing, collect_contents, content_path, unpack_contents};
+pub(crate) use links::{Found, link};
 pub use settle::settle_upper;
 pub use unpack::{Ids, Whiteouts, unpack};
 pub use upper::{make_upper, scan_upper, set_times};

@@ -1,7 +1,7 @@
 //! An upper directory to changes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
     fs::{self, File, FileType, Permissions},
     io,
@@ -14,11 +14,16 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, major, minor, utimensat};
 
-use super::{attributes, place::times, unpack::Whiteouts};
+use super::{
+    attributes,
+    links::{Found, link},
+    place::times,
+    unpack::Whiteouts,
+};
 use crate::{
     Digest, Hasher,
     layer::{Error, belongs_to_image},
-    tree::{Change, Content, InodeId, Kind, Metadata, Node, Origin, Tree, What},
+    tree::{Change, Content, Kind, Metadata, Node, Origin, Tree, What},
 };
 
 /// Makes a directory to be the upper one of an overlay mount over `lower`: the mount's root takes owner, mode and time
@@ -118,15 +123,6 @@ struct Scan<'a> {
     found: Vec<Found>,
     /// Still to be read, and whether lower layers do not show in them.
     directories: Vec<(PathBuf, bool)>,
-}
-
-/// A change, or a name that may turn out to be none.
-struct Found {
-    change: Change,
-    /// For names of an inode with several: device and inode number.
-    inode: Option<(u64, u64)>,
-    /// The inode of the lower tree that it equals.
-    equals: Option<InodeId>,
 }
 
 impl Scan<'_> {
@@ -301,43 +297,4 @@ fn digest(path: &Path) -> Result<Digest, Error> {
         Ok::<_, io::Error>(hasher.finish())
     };
     hash().map_err(Error::disk("cannot read", path))
-}
-
-/// Drops what is as it was, and makes links of the further names of an inode.
-///
-/// An inode is as it was if all its names are, and were names of one inode before. If one is not, all are in the layer:
-/// the names that only got company, too.
-fn link(found: Vec<Found>) -> Vec<Change> {
-    let mut before: HashMap<(u64, u64), Option<InodeId>> = HashMap::new();
-    for Found { inode, equals, .. } in &found {
-        if let Some(inode) = inode {
-            before
-                .entry(*inode)
-                .and_modify(|before| *before = before.filter(|before| Some(*before) == *equals))
-                .or_insert(*equals);
-        }
-    }
-    let mut first_names: HashMap<(u64, u64), PathBuf> = HashMap::new();
-    let mut changes = Vec::new();
-    for Found {
-        change: Change { path, what },
-        inode,
-        equals,
-    } in found
-    {
-        let Some(inode) = inode else {
-            if equals.is_none() {
-                changes.push(Change { path, what });
-            }
-            continue;
-        };
-        if before.get(&inode).copied().flatten().is_some() {
-            continue;
-        }
-        let first = first_names.get(&inode).cloned();
-        let what = first.map_or(what, What::HardLink);
-        first_names.entry(inode).or_insert_with(|| path.clone());
-        changes.push(Change { path, what });
-    }
-    changes
 }

@@ -1,0 +1,134 @@
+//! Whose files are, and what else the disk does not say of them.
+
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    ffi::OsString,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use rustix::fs::Statx;
+
+use crate::tree::{Kind, Metadata, Node};
+
+/// Names an inode: device and number.
+pub type Key = (u64, u64);
+
+/// What a file is to those who run in the root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// The low 12 bits of the mode.
+    pub mode: u32,
+    /// What an empty file stands for.
+    pub device: Option<Device>,
+    /// All extended attributes.
+    pub xattrs: BTreeMap<OsString, Vec<u8>>,
+    /// How many names it has in the image, if its bytes are the store's. It must then not be written.
+    pub shared: Option<u32>,
+    /// Whether it was there before the run.
+    pub lower: bool,
+}
+
+/// A device node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// A block device, not a character device.
+    pub block: bool,
+    /// Major and minor number.
+    pub number: (u32, u32),
+}
+
+impl Meta {
+    /// What the image says of an inode.
+    pub fn of(node: &Node) -> Self {
+        let device = match node.kind {
+            Kind::CharDevice { major, minor } => Some(Device {
+                block: false,
+                number: (major, minor),
+            }),
+            Kind::BlockDevice { major, minor } => Some(Device {
+                block: true,
+                number: (major, minor),
+            }),
+            _ => None,
+        };
+        Self {
+            uid: node.metadata.uid,
+            gid: node.metadata.gid,
+            mode: node.metadata.mode,
+            device,
+            xattrs: node.metadata.xattrs.clone(),
+            shared: None,
+            lower: true,
+        }
+    }
+
+    /// What a layer says of it.
+    pub fn metadata(&self, mtime: i64) -> Metadata {
+        let image = |(name, _): &(&OsString, &Vec<u8>)| crate::layer::belongs_to_image(name);
+        let own = |(name, value): (&OsString, &Vec<u8>)| (name.clone(), value.clone());
+        Metadata {
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            mtime,
+            xattrs: self.xattrs.iter().filter(image).map(own).collect(),
+        }
+    }
+}
+
+/// The inodes of a run.
+#[derive(Debug, Default)]
+pub struct Owners(Mutex<HashMap<Key, Meta>>);
+
+impl Owners {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Meta>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of an inode.
+    pub fn get(&self, key: Key) -> Option<Meta> {
+        self.lock().get(&key).cloned()
+    }
+
+    /// Says what an inode is from now on.
+    pub fn set(&self, key: Key, meta: Meta) {
+        self.lock().insert(key, meta);
+    }
+
+    /// Says what an inode of the store is, unless something else was said of it already.
+    pub fn claim(&self, key: Key, meta: &Meta) -> bool {
+        match self.lock().entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(meta.clone());
+                true
+            }
+            Entry::Occupied(known) => known.get() == meta,
+        }
+    }
+
+    /// Changes what is known of an inode.
+    pub fn change(&self, key: Key, change: impl FnOnce(&mut Meta)) {
+        if let Some(meta) = self.lock().get_mut(&key) {
+            change(meta);
+        }
+    }
+
+    /// Adds many inodes at once.
+    pub fn extend(&self, many: impl IntoIterator<Item = (Key, Meta)>) {
+        self.lock().extend(many);
+    }
+
+    /// Everything that is there now was there before the run that comes.
+    pub fn all_lower(&self) {
+        self.lock().values_mut().for_each(|meta| meta.lower = true);
+    }
+}
+
+/// The key of an inode.
+pub fn key(stat: &Statx) -> Key {
+    (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino)
+}

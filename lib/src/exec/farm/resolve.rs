@@ -1,0 +1,324 @@
+//! Names to files. Nothing that a name says leads out of the root and its mounts.
+//!
+//! The walker takes one component at a time, and knows of mounts, permissions and processes. Most names of most users
+//! need none of that: for them the kernel walks, and what it finds counts where the walker would have found the same.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
+    path::Path,
+};
+
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, openat, openat2, readlinkat, statx},
+    io::Errno,
+};
+
+use super::{
+    access::{Capability, Want, file_type},
+    mounts::{Kind, MountId, Node},
+    process::Link,
+    view::{Asker, View},
+};
+
+/// As many symbolic links as Linux follows in one path.
+const MAX_LINKS: usize = 40;
+/// The longest path that Linux takes, with its NUL.
+const MAX_PATH: usize = 4096;
+
+/// Where a path leads.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The directory that it is in.
+    pub parent: Node,
+    /// Its name there; none if the path ends in `.`, `..` or nothing.
+    pub name: Option<OsString>,
+    /// What is there, as it is seen.
+    pub node: Option<Node>,
+    /// Whether the path says that it is a directory, by a slash at its end.
+    pub slash: bool,
+}
+
+impl Found {
+    /// What is there.
+    ///
+    /// # Errors
+    /// ENOENT, and ENOTDIR if it must be a directory and is not.
+    pub fn node(&self) -> Result<&Node, Errno> {
+        let node = self.node.as_ref().ok_or(Errno::NOENT)?;
+        if self.slash && !node.is_directory() {
+            return Err(Errno::NOTDIR);
+        }
+        Ok(node)
+    }
+}
+
+const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+/// A path under way.
+struct Walk<'a> {
+    asker: &'a Asker<'a>,
+    here: Node,
+    /// What is left, the next component last.
+    pending: Vec<Vec<u8>>,
+    links: usize,
+    slash: bool,
+}
+
+impl View {
+    /// What a path leads to, with the directory that it is in.
+    ///
+    /// # Errors
+    /// As path_resolution(7) has it; a missing last component is none.
+    pub fn locate(&self, asker: &Asker<'_>, base: &Node, path: &[u8], follow: bool) -> Result<Found, Errno> {
+        check(path)?;
+        self.quick_parent(asker, base, path, follow)
+            .unwrap_or_else(|| self.walk(asker, base, path, follow))
+    }
+
+    /// What there is at a path.
+    ///
+    /// # Errors
+    /// As for [`locate`](Self::locate), and ENOENT.
+    pub fn find(&self, asker: &Asker<'_>, base: &Node, path: &[u8], follow: bool) -> Result<Node, Errno> {
+        check(path)?;
+        if let Some(found) = self.quick(asker, base, path, follow) {
+            return found;
+        }
+        self.walk(asker, base, path, follow)?.node().cloned()
+    }
+
+    /// Component by component.
+    pub(super) fn walk(
+        &self,
+        asker: &Asker<'_>,
+        base: &Node,
+        path: &[u8],
+        follow: bool,
+    ) -> Result<Found, Errno> {
+        let here = if path.starts_with(b"/") { &asker.fs.root } else { base };
+        let mut walk = Walk { asker, here: here.clone(), pending: Vec::new(), links: 0, slash: false };
+        walk.push(path);
+        loop {
+            let Some(name) = walk.pending.pop() else {
+                let here = walk.here;
+                return Ok(Found { parent: here.clone(), name: None, node: Some(here), slash: walk.slash });
+            };
+            let parent = walk.here.clone();
+            if !parent.is_directory() {
+                return Err(Errno::NOTDIR);
+            }
+            self.may(asker, &parent, Want::EXECUTE)?;
+            match name.as_slice() {
+                b"." => continue,
+                b".." => {
+                    walk.here = self.up(asker, &parent)?;
+                    continue;
+                }
+                _ => {}
+            }
+            let last = walk.pending.is_empty();
+            let name = OsString::from_vec(name);
+            let Some((node, link)) = self.child(asker, &parent, &name)? else {
+                let found = Found { parent, name: Some(name), node: None, slash: walk.slash };
+                return if last { Ok(found) } else { Err(Errno::NOENT) };
+            };
+            match link {
+                Some(link) if !last || follow || walk.slash => walk.follow(link)?,
+                _ if last => return Ok(Found { parent, name: Some(name), node: Some(node), slash: walk.slash }),
+                _ => walk.here = node,
+            }
+        }
+    }
+
+    /// The directory above.
+    pub(super) fn up(&self, asker: &Asker<'_>, here: &Node) -> Result<Node, Errno> {
+        let root = &asker.fs.root;
+        if here.key() == root.key() && here.mount == root.mount {
+            return Ok(here.clone());
+        }
+        if let Some(above) = self.mounts.above(here) {
+            return Ok(above);
+        }
+        if self.mounts.kind(here) == Some(Kind::Processes) {
+            return self.process_up(here);
+        }
+        let above = openat(&here.fd, "..", PLACE | OFlags::DIRECTORY, Mode::empty())?;
+        Node::new(above, here.mount)
+    }
+
+    /// What a name in a directory stands for, as it is seen, and where it leads if it is a link.
+    fn child(&self, asker: &Asker<'_>, parent: &Node, name: &OsStr) -> Result<Option<(Node, Option<Link>)>, Errno> {
+        if self.mounts.kind(parent) == Some(Kind::Processes) {
+            return self.process_child(asker, parent, name);
+        }
+        let Some(node) = entry(parent, name)? else { return Ok(None) };
+        let node = self.mounts.top(node);
+        if file_type(&node.stat) != FileType::Symlink {
+            return Ok(Some((node, None)));
+        }
+        let target = readlinkat(&node.fd, "", Vec::new())?;
+        Ok(Some((node, Some(Link::Path(target.into_bytes())))))
+    }
+
+    /// What the kernel finds, where that is what the walker would find.
+    fn quick(&self, asker: &Asker<'_>, base: &Node, path: &[u8], follow: bool) -> Option<Result<Node, Errno>> {
+        let (fd, mount, resolve) = self.quick_start(asker, base, path)?;
+        let flags = if follow { PLACE } else { PLACE | OFlags::NOFOLLOW };
+        match openat2(fd.as_fd(), path, flags, Mode::empty(), resolve) {
+            Ok(found) => Some(Node::new(found, mount).map(|node| self.mounts.top(node))),
+            Err(Errno::NOENT) if self.is_missing(fd, path, resolve) => Some(Err(Errno::NOENT)),
+            Err(_) => None,
+        }
+    }
+
+    /// The same with the directory around it, which must be there.
+    fn quick_parent(
+        &self,
+        asker: &Asker<'_>,
+        base: &Node,
+        path: &[u8],
+        follow: bool,
+    ) -> Option<Result<Found, Errno>> {
+        let (parent, name) = split(path)?;
+        let (fd, mount, resolve) = self.quick_start(asker, base, path)?;
+        let parent = if parent.is_empty() {
+            Node { fd: fd.clone(), ..base.clone() }
+        } else {
+            let flags = PLACE | OFlags::DIRECTORY;
+            Node::new(openat2(fd.as_fd(), parent, flags, Mode::empty(), resolve).ok()?, mount).ok()?
+        };
+        let parent = self.mounts.top(parent);
+        if !matches!(self.mounts.kind(&parent), Some(Kind::Root | Kind::Plain)) {
+            return None;
+        }
+        let node = entry(&parent, name).ok()?;
+        if follow && node.as_ref().is_some_and(|node| file_type(&node.stat) == FileType::Symlink) {
+            return None;
+        }
+        let node = node.map(|node| self.mounts.top(node));
+        Some(Ok(Found { parent, name: Some(name.to_owned()), node, slash: false }))
+    }
+
+    /// Where the kernel may begin, and what it must not do on its way.
+    fn quick_start<'n>(
+        &self,
+        asker: &'n Asker<'_>,
+        base: &'n Node,
+        path: &[u8],
+    ) -> Option<(&'n std::sync::Arc<OwnedFd>, MountId, ResolveFlags)> {
+        let absolute = path.starts_with(b"/");
+        let start = if absolute { &asker.fs.root } else { base };
+        let known = matches!(self.mounts.kind(start), Some(Kind::Root | Kind::Plain)) && start.is_directory();
+        if !known || !asker.who.can(Capability::DacOverride) {
+            return None;
+        }
+        let stay = match absolute {
+            true => ResolveFlags::IN_ROOT,
+            // An absolute link would leave from here.
+            false => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+        };
+        Some((&start.fd, start.mount, stay | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV))
+    }
+
+    /// Whether a path that the kernel does not find is really not there: not below a mount, which it does not know of.
+    fn is_missing(&self, fd: &OwnedFd, path: &[u8], resolve: ResolveFlags) -> bool {
+        let mut path = path;
+        while let Some((parent, name)) = split(path) {
+            let parent_path = if parent.is_empty() { b"." } else { parent };
+            match openat2(fd, parent_path, PLACE, Mode::empty(), resolve) {
+                Ok(found) => {
+                    let Ok(parent) = Node::new(found, MountId::ROOT) else { return false };
+                    // A link that is there leads somewhere else.
+                    let there = statx(&parent.fd, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
+                    return !self.mounts.is_cover(parent.key()) && there.err() == Some(Errno::NOENT);
+                }
+                Err(Errno::NOENT) if !parent.is_empty() => path = parent,
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    /// Checks permissions of a directory or file.
+    pub(super) fn may(&self, asker: &Asker<'_>, node: &Node, want: Want) -> Result<(), Errno> {
+        if asker.who.can(Capability::DacOverride) && node.is_directory() {
+            return Ok(());
+        }
+        asker.who.may(&self.meta(node), node.is_directory(), want)
+    }
+}
+
+impl Walk<'_> {
+    fn push(&mut self, path: &[u8]) {
+        let last = self.pending.is_empty();
+        let mut names: Vec<Vec<u8>> = components(path).map(<[u8]>::to_vec).collect();
+        if last {
+            self.slash |= path.ends_with(b"/");
+        }
+        names.reverse();
+        self.pending.append(&mut names);
+    }
+
+    fn follow(&mut self, link: Link) -> Result<(), Errno> {
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            return Err(Errno::LOOP);
+        }
+        match link {
+            Link::Path(target) if target.is_empty() => return Err(Errno::NOENT),
+            Link::Path(target) => {
+                if target.starts_with(b"/") {
+                    self.here = self.asker.fs.root.clone();
+                }
+                self.push(&target);
+            }
+            Link::Node(node) => self.here = *node,
+            Link::Closed => return Err(Errno::ACCESS),
+        }
+        Ok(())
+    }
+}
+
+/// What a name in a directory stands for, mounts aside.
+pub(super) fn entry(parent: &Node, name: &OsStr) -> Result<Option<Node>, Errno> {
+    match openat(&parent.fd, name, PLACE | OFlags::NOFOLLOW, Mode::empty()) {
+        Ok(fd) => Node::new(fd, parent.mount).map(Some),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn check(path: &[u8]) -> Result<(), Errno> {
+    match path {
+        [] => Err(Errno::NOENT),
+        path if path.len() >= MAX_PATH => Err(Errno::NAMETOOLONG),
+        _ => Ok(()),
+    }
+}
+
+fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
+}
+
+/// The path of the directory, as it stands, and a name in it; none if the last component is no plain name.
+fn split(path: &[u8]) -> Option<(&[u8], &OsStr)> {
+    let start = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let (parent, name) = path.split_at_checked(start)?;
+    let plain = !matches!(name, b"" | b"." | b"..");
+    plain.then(|| (trimmed(parent), OsStr::from_bytes(name)))
+}
+
+/// Without slashes at the end, unless it is the root.
+fn trimmed(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|byte| *byte != b'/').map_or(usize::from(!path.is_empty()), |last| last + 1);
+    path.get(..end).unwrap_or_default()
+}
+
+/// A path below the root of a mount, clean and relative.
+pub(super) fn below<'p>(path: &'p Path, root: &Path) -> Option<&'p Path> {
+    path.strip_prefix(root).ok()
+}

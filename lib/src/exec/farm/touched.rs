@@ -1,0 +1,48 @@
+//! Which paths a run has touched: all that its layer is made of.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Paths below the root, clean and relative.
+#[derive(Debug, Default)]
+pub struct Touched(Mutex<BTreeMap<PathBuf, Extent>>);
+
+/// How much of a path was touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extent {
+    /// What is at the path.
+    Itself,
+    /// The path and all below: it was renamed.
+    Below,
+}
+
+impl Touched {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Extent>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a path.
+    pub fn add(&self, path: &Path, extent: Extent) {
+        let mut paths = self.lock();
+        match paths.get_mut(path) {
+            Some(known) => *known = extent.max(*known),
+            None => _ = paths.insert(path.to_owned(), extent),
+        }
+    }
+
+    /// Remembers a path whose entry in its directory has changed.
+    pub fn entry(&self, path: &Path, extent: Extent) {
+        self.add(path, extent);
+        if let Some(parent) = path.parent() {
+            self.add(parent, Extent::Itself);
+        }
+    }
+
+    /// All paths, and none from now on.
+    pub fn take(&self) -> BTreeMap<PathBuf, Extent> {
+        std::mem::take(&mut self.lock())
+    }
+}
