@@ -1,9 +1,9 @@
-//! Layers on disk, for overlayfs.
+//! Layers on disk, as the engine makes roots of them: directories for overlayfs, or the contents of their files.
 
 use std::{
     collections::{BTreeSet, HashSet},
-    io::Read,
-    path::PathBuf,
+    io::{self, Read},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -15,27 +15,54 @@ use super::{
 };
 use crate::{
     Digest,
-    exec::Engine,
+    exec::{Engine, Stack},
     image::Layer,
-    layer,
+    layer::{self, LayerIndex},
     store::{LayerDir, Store},
     tree::{Change, Tree, What},
 };
 
 impl Layers {
-    /// Directories that overlayfs makes the root filesystem of these layers of, the topmost first.
-    pub async fn lowers(
+    /// What the engine makes the root filesystem of these layers of, which together are `tree`.
+    pub async fn stack(
         &self,
         shared: &Arc<Shared>,
         engine: &Engine,
         layers: &[Layer],
-    ) -> Result<Vec<PathBuf>, BuildError> {
+        tree: Tree,
+    ) -> Result<Stack, BuildError> {
         let mut lowers = self.unpack(shared, engine, layers).await?;
+        if !engine.mounts() {
+            let diff_ids = layers.iter().map(|layer| layer.diff_id);
+            let contents = diff_ids.zip(lowers).collect();
+            return Ok(Stack {
+                tree,
+                contents,
+                ..Stack::default()
+            });
+        }
+        lowers.reverse();
+        // The same layer may be there twice, for overlayfs it may not; what the lower one says the upper one repeats.
+        let mut seen = HashSet::new();
+        lowers.retain(|path| seen.insert(path.clone()));
         let corrections = self.corrections(shared, layers).await?;
         if !corrections.is_empty() {
-            lowers.insert(0, self.unpack_files(shared, engine, corrections).await?);
+            lowers.insert(0, self.unpack_changes(shared, engine, corrections).await?);
         }
-        Ok(lowers)
+        Ok(Stack {
+            lowers,
+            tree,
+            ..Stack::default()
+        })
+    }
+
+    /// The root filesystem of these layers.
+    pub async fn tree(&self, shared: &Arc<Shared>, layers: &[Layer]) -> Result<Tree, BuildError> {
+        let mut tree = Tree::new();
+        for layer in layers {
+            tree.apply(&self.index(shared, layer).await?.changes)?;
+        }
+        Ok(tree)
     }
 
     /// What layers unpacked one by one lack: the owners and modes of directories that they have something in and do
@@ -66,7 +93,7 @@ impl Layers {
         Ok(with_parents(paths).into_iter().filter_map(node).collect())
     }
 
-    /// Each layer in a directory of its own.
+    /// Each layer in a directory of its own, in their order.
     async fn unpack(
         &self,
         shared: &Arc<Shared>,
@@ -74,12 +101,7 @@ impl Layers {
         layers: &[Layer],
     ) -> Result<Vec<PathBuf>, BuildError> {
         let each = layers.iter().map(|layer| self.unpack_one(shared, engine, layer));
-        let mut paths = futures_util::future::try_join_all(each).await?;
-        paths.reverse();
-        // The same layer may be there twice, for overlayfs it may not; what the lower one says the upper one repeats.
-        let mut seen = HashSet::new();
-        paths.retain(|path| seen.insert(path.clone()));
-        Ok(paths)
+        futures_util::future::try_join_all(each).await
     }
 
     async fn unpack_one(
@@ -102,8 +124,40 @@ impl Layers {
             .await
     }
 
-    /// Unpacks files that are no layer, for a bind mount.
-    pub async fn unpack_files(
+    /// Files that are no layer, for a bind mount.
+    pub async fn stack_of_files(
+        &self,
+        shared: &Arc<Shared>,
+        engine: &Engine,
+        changes: Vec<Change>,
+    ) -> Result<Stack, BuildError> {
+        if engine.mounts() {
+            let lowers = vec![self.unpack_changes(shared, engine, changes).await?];
+            return Ok(Stack {
+                lowers,
+                ..Stack::default()
+            });
+        }
+        // As a layer of its own, which nobody will see.
+        let (store, format) = (self.store.clone(), engine.format().to_owned());
+        let work = move |changes: &[Change], contents: &dyn layer::Contents| {
+            let directory = store.new_layer_dir()?;
+            let index = unpack_contents_of(changes, contents, &directory.root())?;
+            Ok((directory.publish(&format, &index.diff_id)?, index))
+        };
+        let (path, index) = self.with_contents(shared, changes, work).await?;
+        let mut tree = Tree::new();
+        tree.apply(&index.changes)?;
+        let contents = [(index.diff_id, path)].into();
+        Ok(Stack {
+            tree,
+            contents,
+            ..Stack::default()
+        })
+    }
+
+    /// Unpacks changes into a directory, each once.
+    async fn unpack_changes(
         &self,
         shared: &Arc<Shared>,
         engine: &Engine,
@@ -131,8 +185,8 @@ impl Layers {
         let directory = self.store.new_layer_dir()?;
         let engine = engine.clone();
         let fill = move |changes: &[Change], contents: &dyn layer::Contents| {
-            let (root, format) = (directory.root(), engine.whiteouts());
-            let unpack = |tar: &mut dyn Read| layer::unpack(tar, &root, format, layer::Ids::Set);
+            let (root, format, ids) = (directory.root(), engine.whiteouts(), engine.ids_on_disk());
+            let unpack = |tar: &mut dyn Read| layer::unpack(tar, &root, format, ids);
             let mut at_source = None;
             let unpacked = engine.feed(unpack, |pipe| {
                 at_source = layer::write_tar(changes, contents, pipe).err();
@@ -147,11 +201,31 @@ impl Layers {
     }
 }
 
+/// Makes a tar of changes, and puts the contents of its files into a directory.
+fn unpack_contents_of(
+    changes: &[Change],
+    contents: &dyn layer::Contents,
+    directory: &Path,
+) -> Result<LayerIndex, BuildError> {
+    let pipe = || io::pipe().map_err(Problem::io("create", "a pipe"));
+    let ((tar, write), (copy, mut tee)) = (pipe()?, pipe()?);
+    let ended = |_| Problem::Thread("while unpacking files".to_owned());
+    std::thread::scope(|scope| {
+        let unpacked = scope.spawn(|| layer::unpack_contents(copy, directory));
+        let indexed = scope.spawn(move || layer::index(tar, Some(&mut tee)));
+        let written = layer::write_tar(changes, contents, write);
+        let (indexed, unpacked) = (indexed.join().map_err(ended)?, unpacked.join().map_err(ended)?);
+        written?;
+        unpacked?;
+        Ok(indexed?)
+    })
+}
+
 /// Reads a blob, unpacks it, and remembers its index, in one pass.
 fn unpack_blob(store: &Store, engine: &Engine, layer: &Layer) -> Result<PathBuf, BuildError> {
     let directory = store.new_layer_dir()?;
-    let (root, format) = (directory.root(), engine.whiteouts());
-    let unpack = |tar: &mut dyn Read| layer::unpack(tar, &root, format, layer::Ids::Set);
+    let root = directory.root();
+    let unpack = |tar: &mut dyn Read| engine.unpack(tar, &root);
     let mut at_source = None;
     let unpacked = engine.feed(unpack, |pipe| {
         at_source = index_blob(store, layer, Some(pipe)).err()

@@ -24,8 +24,9 @@ use crate::{
         ignore::Ignore,
         mount::{Mount, MountKind as Wanted, Sharing},
     },
-    exec::{self, MountKind},
+    exec::{self, MountKind, Stack},
     image::Layer,
+    layer,
     tree::{self, Change, Tree},
 };
 
@@ -135,10 +136,7 @@ async fn source(
     };
     if matches!(kind, Wanted::Cache { .. }) {
         // A cache begins with a copy, so that whatever it was copied from stays as it is.
-        let mut tree = Tree::new();
-        for layer in &layers {
-            tree.apply(&shared.layers.index(shared, layer).await?.changes)?;
-        }
+        let tree = shared.layers.tree(shared, &layers).await?;
         let pick = select::plain(&tree, &path, &from)?;
         return Ok((Some(Source::Files(changes(&tree, &pick, false)?)), None));
     }
@@ -262,17 +260,20 @@ async fn kind(
             Some(lock),
         )));
     }
-    let lowers = match mount.source {
-        Some(Source::Layers(layers)) => shared.layers.lowers(shared, engine, &layers).await?,
-        Some(Source::Files(changes)) => vec![shared.layers.unpack_files(shared, engine, changes).await?],
-        None => Vec::new(),
+    let layers = match mount.source {
+        Some(Source::Layers(layers)) => {
+            let tree = shared.layers.tree(shared, &layers).await?;
+            shared.layers.stack(shared, engine, &layers, tree).await?
+        }
+        Some(Source::Files(changes)) => shared.layers.stack_of_files(shared, engine, changes).await?,
+        None => Stack::default(),
     };
     Ok(match mount.wanted {
         Wanted::Bind {
             source, read_only, ..
         } => Some((
             MountKind::Layers {
-                lowers,
+                layers,
                 source: source.into(),
                 writable: !read_only,
             },
@@ -338,14 +339,14 @@ impl Cache {
         if directory.exists() {
             return Ok((directory, lock));
         }
-        let (layer, source) = match beginning {
+        let (begun, source) = match beginning {
             Some((changes, source)) => (shared.layers.unpack_apart(shared, engine, changes).await?, source),
             None => (shared.store.new_layer_dir()?, String::new()),
         };
         let (engine, place) = (engine.clone(), directory.clone());
-        let new = layer.root().join(source.trim_start_matches('/'));
+        let new = begun.root().join(source.trim_start_matches('/'));
         shared.blocking(move || self.make(&engine, &new, &place)).await?;
-        drop(layer);
+        drop(begun);
         Ok((directory, lock))
     }
 
@@ -377,8 +378,10 @@ impl Cache {
     /// Gives a new directory its owner and puts it in its place, by a rename: nobody finds it half made.
     fn make(&self, engine: &exec::Engine, new: &Path, place: &Path) -> Result<(), BuildError> {
         let work = || {
-            chown(new, Some(self.uid), Some(self.gid))?;
-            fs::set_permissions(new, fs::Permissions::from_mode(self.mode))?;
+            if engine.ids_on_disk() == layer::Ids::Set {
+                chown(new, Some(self.uid), Some(self.gid))?;
+                fs::set_permissions(new, fs::Permissions::from_mode(self.mode))?;
+            }
             match fs::rename(new, place) {
                 // Another build was faster.
                 Err(_) if place.exists() => Ok(()),

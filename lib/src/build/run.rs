@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     ffi::OsString,
     io::{Read, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -20,12 +20,12 @@ use super::{
 use crate::{
     containerfile::{Command, Instruction, Network, PROXY_VARIABLES, Run},
     event::{Event, StepId, Stream},
-    exec::{self, Engine, RunSpec},
+    exec::{self, Engine, RunSpec, Stack},
     image::Layer,
     layer::{self, LocalContents},
     plan::key::Parts,
     rootfs::Rootfs,
-    tree::{Change, Kind, Tree, What},
+    tree::{Change, Kind, What},
 };
 
 /// The host name that processes see.
@@ -169,8 +169,8 @@ async fn execute(
     let shared = stage.shared.clone();
     let engine = shared.engine().await?.clone();
     let image_layers: Vec<Layer> = stage.image.layers().to_vec();
-    let lowers = shared.layers.lowers(&shared, &engine, &image_layers).await?;
     let tree = stage.tree().await?.clone();
+    let layers = shared.layers.stack(&shared, &engine, &image_layers, tree).await?;
     let identity = users(stage).await?.identity(&stage.image.config().config.user)?;
     let environment = environment(stage, &identity, &mounts);
     let mounts = mounts::prepare(&shared, &engine, mounts).await?;
@@ -198,8 +198,7 @@ async fn execute(
     let work = Work {
         shared: shared.clone(),
         engine,
-        lowers,
-        tree,
+        layers,
         step: id,
     };
     // The mounts' locks are held until the process has ended.
@@ -226,10 +225,8 @@ struct Process {
 struct Work {
     shared: Arc<Shared>,
     engine: Engine,
-    /// Directories of the layers below, the topmost first.
-    lowers: Vec<PathBuf>,
-    /// What they are together.
-    tree: Tree,
+    /// The layers below.
+    layers: Stack,
     step: StepId,
 }
 
@@ -238,7 +235,7 @@ impl Work {
     fn run(self, process: Process) -> Result<Made, BuildError> {
         let store = &self.shared.store;
         let scratch = store.tmp_dir()?;
-        let rootfs = Rootfs::new(&self.engine, scratch.path(), self.lowers.clone(), &self.tree)?;
+        let rootfs = Rootfs::new(&self.engine, scratch.path(), self.layers.clone())?;
         let spec = RunSpec {
             argv: process.argv,
             env: process.env,
@@ -250,9 +247,9 @@ impl Work {
             ..rootfs.run_spec()
         };
         self.process(&spec)?;
-        let made = self.snapshot(&rootfs.upper())?;
+        let made = self.snapshot(&rootfs)?;
         let directory = store.new_layer_dir()?;
-        rootfs.publish(&directory.root())?;
+        rootfs.publish(&directory.root(), &made.index)?;
         directory.publish(self.engine.format(), &made.layer.diff_id)?;
         Ok(made)
     }
@@ -297,12 +294,11 @@ impl Work {
         }
     }
 
-    fn snapshot(&self, upper: &Path) -> Result<Made, BuildError> {
+    fn snapshot(&self, rootfs: &Rootfs) -> Result<Made, BuildError> {
         let write = |out: &mut dyn Write| -> Result<(), layer::Error> {
-            let changes = layer::scan_upper(upper, self.engine.whiteouts(), &self.tree)?;
-            let mut changes = complete(changes, &self.tree);
+            let mut changes = complete(rootfs.changes()?, &self.layers.tree);
             clamp_times(&mut changes, self.shared.latest_time());
-            layer::settle_upper(upper, self.engine.whiteouts(), &changes)?;
+            rootfs.settle(&changes)?;
             layer::write_tar(&changes, &LocalContents, out)
         };
         let compression = self.shared.options.compression;

@@ -15,10 +15,13 @@ use super::{
     Cancel, Error, Outcome, RunSpec,
     child::{Report, Task, die_with},
     ids::Ids,
-    probe::{Found, probe},
+    probe::{Found, probe, probe_supervision},
     run::run,
 };
-use crate::{event::Stream, layer::Whiteouts};
+use crate::{
+    event::Stream,
+    layer::{self, Whiteouts},
+};
 
 /// What [`Engine::probe`] needs to know.
 #[derive(Clone, Debug)]
@@ -48,6 +51,8 @@ pub enum Isolation {
     Auto,
     /// Mounts and the kernel's ids: as root with CAP_SYS_ADMIN, or in a user namespace.
     Mounts,
+    /// Neither: system calls are answered by this process.
+    Supervised,
 }
 
 /// A way to run processes on this machine. Clones share it; several threads may run at once.
@@ -55,12 +60,17 @@ pub enum Isolation {
 pub struct Engine(pub(super) Arc<Found>);
 
 impl Engine {
-    /// Tries what this machine allows: to be root by itself, or in a user namespace.
+    /// Tries what this machine allows: to be root by itself, or in a user namespace; where neither is, to answer system
+    /// calls.
     pub fn probe(config: &ProbeConfig) -> Result<Self, Error> {
-        let found = probe(&config.scratch).map_err(|error| match (config.isolation, error) {
-            (Isolation::Mounts, Error::Unavailable(missing)) => Error::NoMounts(missing),
-            (_, error) => error,
-        });
+        let found = match config.isolation {
+            Isolation::Supervised => probe_supervision(),
+            Isolation::Mounts => probe(&config.scratch).map_err(|error| match error {
+                Error::Unavailable(missing) => Error::NoMounts(missing),
+                error => error,
+            }),
+            Isolation::Auto => probe(&config.scratch),
+        };
         found.map(Arc::new).map(Self)
     }
 
@@ -69,12 +79,38 @@ impl Engine {
         match self.0.ids {
             Ids::Own => "mounts, with root's own ids",
             Ids::Mapped(_) => "mounts in a user namespace, with subordinate ids",
+            Ids::Emulated => "answers to system calls, with emulated ids",
         }
     }
 
     /// How layers on disk must be written for this engine.
     pub fn whiteouts(&self) -> Whiteouts {
         self.0.whiteouts
+    }
+
+    /// Whether roots are made of directories that are mounted over one another.
+    pub fn mounts(&self) -> bool {
+        !matches!(self.0.ids, Ids::Emulated)
+    }
+
+    /// Puts a plain tar onto the disk as this engine's roots are made of it; with the ids of a run, see
+    /// [`with_ids`](Self::with_ids).
+    ///
+    /// # Errors
+    /// As [`layer::unpack`].
+    pub fn unpack(&self, tar: &mut dyn Read, directory: &Path) -> Result<(), layer::Error> {
+        match self.mounts() {
+            true => layer::unpack(tar, directory, self.0.whiteouts, layer::Ids::Set),
+            false => layer::unpack_contents(tar, directory),
+        }
+    }
+
+    /// Whose files are on the disk.
+    pub fn ids_on_disk(&self) -> layer::Ids {
+        match self.mounts() {
+            true => layer::Ids::Set,
+            false => layer::Ids::Keep,
+        }
     }
 
     /// A directory name for layers on disk that this engine can use: they differ in owners and in whiteouts.
@@ -84,12 +120,12 @@ impl Engine {
 
     /// Does some work with the ids that a run has: as its root, able to give files to any of its users.
     ///
-    /// For real root that is here and now. Otherwise the work is done in a forked child, so it sees a copy of this
+    /// For real root, and where ids are emulated, that is here and now. Otherwise the work is done in a forked child, so it sees a copy of this
     /// process's memory, and nothing that it changes there comes back; only files and pipes do. The child has one
     /// thread to begin with: the work must not wait for locks or threads of this process.
     pub fn with_ids<E: Display>(&self, work: impl FnOnce() -> Result<(), E>) -> Result<(), Error> {
         match self.0.ids {
-            Ids::Own => work().map_err(failed),
+            Ids::Own | Ids::Emulated => work().map_err(failed),
             Ids::Mapped(_) => {
                 let launching = rbuild_sys::launching();
                 let task = self.spawn(&launching, work)?;
@@ -108,7 +144,7 @@ impl Engine {
     ) -> Result<T, Error> {
         let launching = rbuild_sys::launching();
         let (mut reader, mut writer) = io::pipe().map_err(cannot("make a pipe"))?;
-        if let Ids::Own = self.0.ids {
+        if self.0.ids.namespace().is_none() {
             drop(launching);
             // The pipe belongs to the closures: a panic of either ends the other.
             return std::thread::scope(move |scope| {
@@ -138,7 +174,7 @@ impl Engine {
     ) -> Result<T, Error> {
         let launching = rbuild_sys::launching();
         let (mut reader, mut writer) = io::pipe().map_err(cannot("make a pipe"))?;
-        if let Ids::Own = self.0.ids {
+        if self.0.ids.namespace().is_none() {
             drop(launching);
             return std::thread::scope(move |scope| {
                 let work = scope.spawn(move || work(&mut reader).map_err(failed));
@@ -152,9 +188,7 @@ impl Engine {
         }
         // The child must not keep a copy of the end that is written to, or it would wait for itself.
         let mut only = vec![reader.as_fd()];
-        if let Ids::Mapped(namespace) = &self.0.ids {
-            only.push(namespace.as_fd());
-        }
+        only.extend(self.0.ids.namespace().map(|namespace| namespace.as_fd()));
         let task = self.spawn_keeping(&launching, Keep::Only(&only), || work(&mut &reader))?;
         drop(reader);
         drop(launching);

@@ -80,6 +80,14 @@ pub enum Missing {
         #[source]
         source: io::Error,
     },
+    /// Answering the system calls of other processes.
+    #[error("{what} does not work: {reason}")]
+    Supervision {
+        /// Which part of it.
+        what: &'static str,
+        /// What the kernel says.
+        reason: String,
+    },
     /// A file system that can hold the upper directory of an overlay.
     #[error("the file system of {} cannot hold an overlay: {reason}", path.display())]
     Overlay {
@@ -110,6 +118,9 @@ impl Missing {
                 "run as root with CAP_SYS_ADMIN, or where user namespaces may mount: without a seccomp filter that \
                  forbids it, without kernel.apparmor_restrict_unprivileged_userns=1, with all of /proc visible"
                     .to_owned()
+            }
+            Self::Supervision { .. } => {
+                "use Linux 5.14 or later, and a seccomp filter that allows seccomp, ptrace and process_vm_readv".to_owned()
             }
             Self::Overlay { .. } => "put the store on ext4, xfs, btrfs or tmpfs: --root DIR".to_owned(),
         }

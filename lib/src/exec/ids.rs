@@ -31,12 +31,22 @@ pub(super) enum Ids {
     Own,
     /// Those of a user namespace: this user is its root, and subordinate ids are its other users.
     Mapped(OwnedFd),
+    /// Nobody's but this user's: what a run believes of ids is kept apart.
+    Emulated,
 }
 
 impl Ids {
+    /// The user namespace that has them, if that is not this process's.
+    pub fn namespace(&self) -> Option<&OwnedFd> {
+        match self {
+            Self::Mapped(namespace) => Some(namespace),
+            Self::Own | Self::Emulated => None,
+        }
+    }
+
     /// Makes a child root of these ids. Changes of identity undo [`die_with`]: call that afterwards.
     pub fn enter(&self) -> Result<(), Report> {
-        let Self::Mapped(namespace) = self else {
+        let Some(namespace) = self.namespace() else {
             return Ok(());
         };
         use rustix::process::{Gid, Uid};

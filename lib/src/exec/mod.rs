@@ -11,6 +11,7 @@
 //! - `survey`: [`Survey`], what this machine gives and withholds, for people to read
 //! - `run`, `child`: a run as its parent sees it; children and what they report
 //! - `inside`: a run as its children see it
+//! - `farm`: root file systems that need no mounts
 //! - `supervised`: root and ids by answers to system calls, where nothing else is allowed
 //! - `error`: [`Error`], and [`Missing`]: why this machine cannot run anything, and what to do about it
 
@@ -18,6 +19,7 @@ mod cancel;
 mod child;
 mod engine;
 mod error;
+pub(crate) mod farm;
 mod ids;
 mod inside;
 mod probe;
@@ -35,7 +37,7 @@ pub use crate::layer::Whiteouts;
 pub use cancel::Cancel;
 pub use engine::{Engine, Isolation, ProbeConfig};
 pub use error::{Error, Missing};
-pub use spec::{Mount, MountKind, Network, Outcome, RunSpec, User};
+pub use spec::{Mount, MountKind, Network, Outcome, RunSpec, Stack, User};
 pub use survey::{Finding, Survey};
 
 #[cfg(test)]

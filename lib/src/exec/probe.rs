@@ -22,6 +22,7 @@ use super::{
     child::{Doing, Report, Task, die_with},
     ids::{Ids, map_ids, mapping_name, what_forbids_namespaces},
     inside::root::{Writes, file_system, open_in_root, overlay, private_mounts, scaffold},
+    survey,
 };
 
 /// What works here.
@@ -52,6 +53,24 @@ pub(super) fn probe(scratch: &Path) -> Result<Found, Error> {
         whiteouts: Whiteouts::User,
         format: mapping_name(&mapping),
     })
+}
+
+/// Finds out whether system calls of other processes can be answered.
+pub(super) fn probe_supervision() -> Result<Found, Error> {
+    let missing = survey::supervision::tried()
+        .into_iter()
+        .find(|finding| finding.state == Some(false) && finding.name != survey::supervision::OPTIONAL);
+    match missing {
+        Some(finding) => Err(Error::Unavailable(Missing::Supervision {
+            what: finding.name,
+            reason: finding.detail,
+        })),
+        None => Ok(Found {
+            ids: Ids::Emulated,
+            whiteouts: Whiteouts::User,
+            format: "plain".to_owned(),
+        }),
+    }
 }
 
 pub(super) fn has_cap_sys_admin() -> bool {
@@ -142,7 +161,7 @@ fn try_all(scratch: &Path, ids: &Ids, whiteouts: Whiteouts) -> Result<(), Error>
 
 fn no_mounts(ids: &Ids, what: &str, errno: i32) -> Error {
     let why = match ids {
-        Ids::Own => String::new(),
+        Ids::Own | Ids::Emulated => String::new(),
         Ids::Mapped(_) => format!(" in a user namespace ({})", what_forbids_namespaces(errno)),
     };
     let source = io::Error::from_raw_os_error(errno);

@@ -89,9 +89,7 @@ impl Running {
             parent: getpid(),
         };
         let mut keep = vec![output[0], output[1], inside.stop];
-        if let Ids::Mapped(namespace) = ids {
-            keep.push(namespace.as_fd());
-        }
+        keep.extend(ids.namespace().map(|namespace| namespace.as_fd()));
         let task = Task::spawn(&launching, Keep::Only(&keep), |reporter| inside.monitor(reporter))?;
         for pipe in [&stdout, &stderr] {
             rustix::io::ioctl_fionbio(pipe, true)?;

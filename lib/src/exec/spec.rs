@@ -1,12 +1,17 @@
 //! What to run, and how it ended.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, sync::Arc};
+
+use super::farm::{Contents, Farm};
+use crate::tree::Tree;
 
 /// A process, and all that it sees.
 #[derive(Clone, Debug)]
 pub struct RunSpec {
     /// Directories of unpacked layers, the topmost first; none for an empty root.
     pub lowers: Vec<PathBuf>,
+    /// The root, if it is one that needs no mounts. The other directories are then not used.
+    pub farm: Option<Arc<Farm>>,
     /// Takes what the process writes. Empty, or what an earlier run left there.
     pub upper: PathBuf,
     /// An empty directory that overlayfs works in; on the file system of `upper`.
@@ -27,6 +32,17 @@ pub struct RunSpec {
     pub network: Network,
     /// Its host name.
     pub hostname: String,
+}
+
+/// Layers on disk, in the form that an engine can use.
+#[derive(Clone, Debug, Default)]
+pub struct Stack {
+    /// Directories of unpacked layers, the topmost first; for mounts.
+    pub lowers: Vec<PathBuf>,
+    /// What they are together.
+    pub tree: Tree,
+    /// Directories with the contents of their files; for roots without mounts.
+    pub contents: Contents,
 }
 
 /// Who a process is, by numbers.
@@ -61,8 +77,8 @@ pub enum MountKind {
     },
     /// A directory or file of another root file system.
     Layers {
-        /// Directories of unpacked layers, the topmost first.
-        lowers: Vec<PathBuf>,
+        /// Its layers.
+        layers: Stack,
         /// The path in it; symbolic links are resolved inside it.
         source: PathBuf,
         /// Whether the process may write; what it writes is thrown away.

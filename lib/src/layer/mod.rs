@@ -34,8 +34,8 @@ pub use contents::{Contents, LocalContents, Sources};
 pub use decompress::decompress;
 pub(crate) use disk::{Found, link};
 pub use disk::{
-    Ids, Standing, Whiteouts, collect_contents, content_path, make_upper, scan_upper, set_times, settle_upper, unpack,
-    unpack_contents,
+    Ids, Standing, Whiteouts, collect_contents, content_path, make_upper, scan_upper, set_times,
+    settle_upper, unpack, unpack_contents,
 };
 pub use error::{Error, TarFault};
 pub use index::{LayerIndex, index};

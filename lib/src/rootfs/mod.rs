@@ -1,20 +1,21 @@
 //! Layers made into something that a process can live in.
 //!
-//! A [`Rootfs`] is a list of directories with unpacked layers, and the directories that an overlay over them needs. It
-//! serves one run. What the run wrote can be published as the directory of the next layer; all else goes away with the
-//! Rootfs.
+//! A [`Rootfs`] is what the engine makes a root of: a list of directories with unpacked layers, and the directories that
+//! an overlay over them needs; or one directory with links to the files of all. It serves one run, and knows what that has
+//! written. That can be published as the next layer on disk; all else goes away with the Rootfs.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tempfile::TempDir;
 
 use crate::{
-    exec::{Engine, Error, RunSpec},
-    layer,
-    tree::Tree,
+    exec::{Engine, Error, RunSpec, Stack, farm::Farm},
+    layer::{self, LayerIndex},
+    tree::{Change, Tree},
 };
 
 /// A root file system for one run. What it holds on disk is removed when it is dropped.
@@ -22,35 +23,56 @@ use crate::{
 pub struct Rootfs {
     engine: Engine,
     directory: PathBuf,
-    lowers: Vec<PathBuf>,
+    /// What the layers below are together.
+    tree: Tree,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// Directories of unpacked layers, the topmost first.
+    Overlay(Vec<PathBuf>),
+    /// One directory.
+    Farm(Arc<Farm>),
 }
 
 impl Rootfs {
-    /// A root made of unpacked layers, the topmost first, which together are `tree`. Its own directories are made in
-    /// `tmp`: on the file system that the engine was probed with, and that the layers lie on.
-    pub fn new(engine: &Engine, tmp: &Path, lowers: Vec<PathBuf>, tree: &Tree) -> Result<Self, Error> {
+    /// A root made of layers. Its own directories are made in `tmp`: on the file system that the engine was probed with,
+    /// and that the layers lie on.
+    pub fn new(engine: &Engine, tmp: &Path, layers: Stack) -> Result<Self, Error> {
         let make = || {
             let directory = tempfile::Builder::new()
                 .prefix("rootfs-")
                 .tempdir_in(fs::canonicalize(tmp)?);
-            let lowers = lowers.iter().map(fs::canonicalize).collect::<io::Result<_>>()?;
+            let lowers = layers
+                .lowers
+                .iter()
+                .map(fs::canonicalize)
+                .collect::<io::Result<_>>()?;
             Ok(Self {
                 engine: engine.clone(),
                 directory: directory.map(TempDir::keep)?,
-                lowers,
+                tree: layers.tree,
+                form: Form::Overlay(lowers),
             })
         };
-        let rootfs = make().map_err(|source| failed("make a directory in", tmp, source))?;
+        let mut rootfs = make().map_err(|source| failed("make a directory in", tmp, source))?;
+        if !engine.mounts() {
+            let farm = Farm::make(&rootfs.directory, &rootfs.tree, &layers.contents);
+            let farm = farm.map_err(|source| failed("make a root in", &rootfs.directory, source))?;
+            rootfs.form = Form::Farm(Arc::new(farm));
+            return Ok(rootfs);
+        }
         for path in [rootfs.work(), rootfs.spare()] {
             fs::create_dir(&path).map_err(|source| failed("make", &path, source))?;
         }
         // The root directory of an overlay is that of its upper layer.
-        engine.with_ids(|| layer::make_upper(&rootfs.upper(), tree))?;
+        engine.with_ids(|| layer::make_upper(&rootfs.upper(), &rootfs.tree))?;
         Ok(rootfs)
     }
 
     /// What the run writes, in the form that overlayfs gives it.
-    pub fn upper(&self) -> PathBuf {
+    fn upper(&self) -> PathBuf {
         self.directory.join("upper")
     }
 
@@ -64,8 +86,13 @@ impl Rootfs {
 
     /// A run in this root, by root and with nothing else said yet.
     pub fn run_spec(&self) -> RunSpec {
+        let (lowers, farm) = match &self.form {
+            Form::Overlay(lowers) => (lowers.clone(), None),
+            Form::Farm(farm) => (Vec::new(), Some(farm.clone())),
+        };
         RunSpec {
-            lowers: self.lowers.clone(),
+            lowers,
+            farm,
             upper: self.upper(),
             work: self.work(),
             spare: self.spare(),
@@ -79,10 +106,34 @@ impl Rootfs {
         }
     }
 
-    /// Makes what the run wrote the directory of a layer, by a rename. If `to` is there already, that one stays.
+    /// What the run has changed. To be called once, with the ids of the engine: see [`Engine::with_ids`].
+    pub fn changes(&self) -> Result<Vec<Change>, layer::Error> {
+        match &self.form {
+            Form::Overlay(_) => layer::scan_upper(&self.upper(), self.engine.whiteouts(), &self.tree),
+            Form::Farm(farm) => farm.changes(&self.tree),
+        }
+    }
+
+    /// Prepares what the run wrote to be published as a layer of these changes; with the ids of the engine.
+    pub fn settle(&self, changes: &[Change]) -> Result<(), layer::Error> {
+        match &self.form {
+            Form::Overlay(_) => layer::settle_upper(&self.upper(), self.engine.whiteouts(), changes),
+            Form::Farm(_) => Ok(()),
+        }
+    }
+
+    /// Makes what the run wrote the directory `to` of a layer, as if it was unpacked from that. If there is more than an
+    /// empty directory already, that stays.
     ///
     /// The contents may not have reached the disk yet.
-    pub fn publish(self, to: &Path) -> Result<(), Error> {
+    pub fn publish(self, to: &Path, index: &LayerIndex) -> Result<(), Error> {
+        match &self.form {
+            Form::Overlay(_) => self.publish_upper(to),
+            Form::Farm(farm) => self.engine.with_ids(|| farm.share(&index.changes, to)),
+        }
+    }
+
+    fn publish_upper(&self, to: &Path) -> Result<(), Error> {
         let upper = self.upper();
         self.engine.with_ids(|| match fs::rename(&upper, to) {
             Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(format!(
@@ -145,6 +196,19 @@ mod tests {
         tree
     }
 
+    fn stack(lowers: Vec<PathBuf>, tree: Tree) -> Stack {
+        Stack {
+            lowers,
+            tree,
+            ..Stack::default()
+        }
+    }
+
+    /// Upper directories need none.
+    fn no_index() -> LayerIndex {
+        layer::index(&[0; 1024][..], None).unwrap()
+    }
+
     fn run(bench: &Bench, rootfs: &Rootfs, script: &str) -> String {
         let kind = MountKind::Bind {
             source: bench.base().join("bin/busybox"),
@@ -172,24 +236,28 @@ mod tests {
     fn what_a_run_wrote_is_the_next_layer() {
         on_each_bench(|bench| {
             let (first, second) = (bench.room.join("first"), bench.room.join("second"));
-            let rootfs = Rootfs::new(&bench.engine, &bench.room, vec![], &bare(0o750, 7)).unwrap();
+            let rootfs = Rootfs::new(&bench.engine, &bench.room, stack(vec![], bare(0o750, 7))).unwrap();
             let script =
                 "busybox stat -c '%a %u' /; busybox mkdir /d /gone; echo 1 > /d/f; busybox chown 9 / /d";
             assert_eq!(
                 run(bench, &rootfs, &format!("alias busybox=/bin/busybox; {script}")),
                 "750 7\n"
             );
-            rootfs.publish(&first).unwrap();
-            let rootfs =
-                Rootfs::new(&bench.engine, &bench.room, vec![first.clone()], &bare(0o750, 9)).unwrap();
+            rootfs.publish(&first, &no_index()).unwrap();
+            let rootfs = Rootfs::new(
+                &bench.engine,
+                &bench.room,
+                stack(vec![first.clone()], bare(0o750, 9)),
+            )
+            .unwrap();
             let script = "/bin/busybox cat /d/f; /bin/busybox stat -c %u / /d; /bin/busybox rmdir /gone";
             assert_eq!(run(bench, &rootfs, script), "1\n9\n9\n");
-            rootfs.publish(&second).unwrap();
+            rootfs.publish(&second, &no_index()).unwrap();
             let lowers = vec![second.clone(), first.clone()];
-            let rootfs = Rootfs::new(&bench.engine, &bench.room, lowers, &bare(0o750, 9)).unwrap();
+            let rootfs = Rootfs::new(&bench.engine, &bench.room, stack(lowers, bare(0o750, 9))).unwrap();
             assert_eq!(run(bench, &rootfs, "cd /; echo *"), "bin d dev etc proc sys\n");
             // Who comes second keeps what is there.
-            rootfs.publish(&second).unwrap();
+            rootfs.publish(&second, &no_index()).unwrap();
             bench
                 .engine
                 .with_ids(|| fs::symlink_metadata(second.join("gone")).map(|_| ()))
@@ -204,7 +272,7 @@ mod tests {
     #[test]
     fn what_is_not_published_goes_away() {
         on_each_bench(|bench| {
-            let rootfs = Rootfs::new(&bench.engine, &bench.room, vec![], &bare(0o755, 0)).unwrap();
+            let rootfs = Rootfs::new(&bench.engine, &bench.room, stack(vec![], bare(0o755, 0))).unwrap();
             run(
                 bench,
                 &rootfs,
@@ -213,7 +281,7 @@ mod tests {
             drop(rootfs);
             assert_nothing_left(bench);
             let missing = vec![bench.room.join("nothing")];
-            assert!(Rootfs::new(&bench.engine, &bench.room, missing, &bare(0o755, 0)).is_err());
+            assert!(Rootfs::new(&bench.engine, &bench.room, stack(missing, bare(0o755, 0))).is_err());
             assert_nothing_left(bench);
         });
     }
@@ -236,8 +304,12 @@ mod tests {
                 .engine
                 .with_ids(|| unpack(&tar[..], &layer, format, Ids::Set))
                 .unwrap();
-            let rootfs =
-                Rootfs::new(&bench.engine, &bench.room, vec![layer.clone()], &bare(0o755, 0)).unwrap();
+            let rootfs = Rootfs::new(
+                &bench.engine,
+                &bench.room,
+                stack(vec![layer.clone()], bare(0o755, 0)),
+            )
+            .unwrap();
             assert_eq!(
                 run(bench, &rootfs, "/bin/busybox stat -c '%a %u %g' /file"),
                 "4750 33 44\n"

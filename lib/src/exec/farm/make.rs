@@ -80,13 +80,21 @@ fn jobs<'t>(tree: &'t Tree, start: &Path) -> io::Result<Vec<Job<'t>>> {
     let base = parent.unwrap_or(start);
     if let Some(node) = parent.and_then(|parent| tree.get(parent)) {
         numbers.insert(PathBuf::new(), 0);
-        jobs.push(Job { path: PathBuf::new(), node, files: Vec::new() });
+        jobs.push(Job {
+            path: PathBuf::new(),
+            node,
+            files: Vec::new(),
+        });
     }
     for found in tree.walk_at(start) {
         let path = found.path.strip_prefix(base).unwrap_or(&found.path);
         if found.node.kind == Kind::Directory {
             numbers.insert(path.to_owned(), jobs.len());
-            jobs.push(Job { path: path.to_owned(), node: found.node, files: Vec::new() });
+            jobs.push(Job {
+                path: path.to_owned(),
+                node: found.node,
+                files: Vec::new(),
+            });
         } else if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
             && let Some(job) = numbers.get(parent).and_then(|number| jobs.get_mut(*number))
         {
@@ -109,7 +117,9 @@ fn in_parallel<T: Sync>(items: &[T], work: &(impl Fn(&T) -> io::Result<()> + Syn
     thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(each)).collect();
         let own = each();
-        let others = others.into_iter().map(|other| other.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())));
+        let others = others
+            .into_iter()
+            .map(|other| other.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())));
         others.fold(own, Result::and)
     })
 }
@@ -128,8 +138,13 @@ impl Maker<'_> {
         let stat = statx(&directory, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
         self.owners.set(key(&stat), Meta::of(job.node));
         for (name, node, inode) in &job.files {
-            self.file(directory.as_fd(), name, node, self.names.get(inode).copied().unwrap_or(1))
-                .map_err(|error| with_path("make", &path.join(name), &error))?;
+            self.file(
+                directory.as_fd(),
+                name,
+                node,
+                self.names.get(inode).copied().unwrap_or(1),
+            )
+            .map_err(|error| with_path("make", &path.join(name), &error))?;
         }
         Ok(())
     }
@@ -149,7 +164,12 @@ impl Maker<'_> {
             // A device cannot be made, and could not be opened.
             _ => drop(create(parent, name)?),
         }
-        utimensat(parent, name, &seconds(node.metadata.mtime), AtFlags::SYMLINK_NOFOLLOW)?;
+        utimensat(
+            parent,
+            name,
+            &seconds(node.metadata.mtime),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?;
         self.owners.set(key(&look(parent, name)?), meta);
         Ok(())
     }
@@ -173,7 +193,10 @@ impl Maker<'_> {
                     let stat = look(parent, name)?;
                     let time = (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec);
                     meta.shared = Some(names);
-                    if stat.stx_size == content.size && time == (mtime, 0) && self.owners.claim(key(&stat), &meta) {
+                    if stat.stx_size == content.size
+                        && time == (mtime, 0)
+                        && self.owners.claim(key(&stat), &meta)
+                    {
                         return Ok(());
                     }
                     meta.shared = None;
@@ -212,8 +235,14 @@ fn look(parent: BorrowedFd<'_>, name: &OsStr) -> Result<rustix::fs::Statx, Errno
 
 /// Whole seconds, as layers have them.
 fn seconds(mtime: i64) -> Timestamps {
-    let time = Timespec { tv_sec: mtime, tv_nsec: 0 };
-    Timestamps { last_access: time, last_modification: time }
+    let time = Timespec {
+        tv_sec: mtime,
+        tv_nsec: 0,
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }
 
 fn explain(what: &str, path: &Path, error: Errno) -> io::Error {

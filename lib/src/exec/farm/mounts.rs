@@ -58,6 +58,18 @@ pub enum Kind {
     Processes,
 }
 
+impl Kind {
+    /// As a type of file system.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Root => "overlay",
+            Self::Plain => "tmpfs",
+            Self::Machine => "sysfs",
+            Self::Processes => "proc",
+        }
+    }
+}
+
 /// A mount.
 #[derive(Debug)]
 pub struct Mount {
@@ -132,7 +144,10 @@ impl Mounts {
             path: PathBuf::from("/"),
             above: None,
         };
-        Ok(Self { all: vec![mount], covers: HashMap::new() })
+        Ok(Self {
+            all: vec![mount],
+            covers: HashMap::new(),
+        })
     }
 
     /// Mounts what is at a path of this machine over `cover`, which is in the directory `above` and has the path `path`
@@ -147,7 +162,14 @@ impl Mounts {
         let id = MountId(self.all.len());
         let root = Node::new(open_place(source)?, id)?;
         let real = root.real_path()?;
-        self.all.push(Mount { kind, read_only, root, real, path, above: Some(above) });
+        self.all.push(Mount {
+            kind,
+            read_only,
+            root,
+            real,
+            path,
+            above: Some(above),
+        });
         self.covers.insert(cover.key(), id);
         Ok(())
     }
@@ -183,13 +205,19 @@ impl Mounts {
 
     /// The directory above, for the root of a mount: `None` for other nodes; the root is above itself.
     pub fn above(&self, node: &Node) -> Option<Node> {
-        let mount = self.get(node.mount).filter(|mount| mount.root.key() == node.key())?;
+        let mount = self
+            .get(node.mount)
+            .filter(|mount| mount.root.key() == node.key())?;
         Some(mount.above.clone().unwrap_or_else(|| mount.root.clone()))
     }
 
     /// The mount that a path of this machine is in.
     pub fn of_real(&self, path: &Path) -> Option<(MountId, &Mount)> {
-        let all = self.all.iter().enumerate().map(|(id, mount)| (MountId(id), mount));
+        let all = self
+            .all
+            .iter()
+            .enumerate()
+            .map(|(id, mount)| (MountId(id), mount));
         all.filter(|(_, mount)| path.starts_with(&mount.real))
             .max_by_key(|(_, mount)| mount.real.as_os_str().len())
     }
@@ -202,6 +230,12 @@ impl Mounts {
             true => mount.path.clone(),
             false => mount.path.join(below),
         })
+    }
+
+    /// The mount of the root.
+    pub fn root_mount(&self) -> &Mount {
+        // There always is a first one.
+        &self.all[0]
     }
 
     /// All of them, the root first.

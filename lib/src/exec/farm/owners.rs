@@ -130,5 +130,8 @@ impl Owners {
 
 /// The key of an inode.
 pub fn key(stat: &Statx) -> Key {
-    (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino)
+    (
+        rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+        stat.stx_ino,
+    )
 }

@@ -6,8 +6,9 @@
 use std::{
     ffi::OsStr,
     fs,
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::Path,
+    sync::Arc,
 };
 
 use rustix::{
@@ -17,10 +18,11 @@ use rustix::{
 
 use super::{
     access::file_type,
-    mounts::{Kind, MountId, Node, open_place},
+    mounts::{Kind, Mount, MountId, Node, fd_path},
     resolve::entry,
-    view::{Asker, Fs, View},
+    view::{Asker, View},
 };
+use crate::exec::supervised::Process;
 
 /// Where a symbolic link leads.
 #[derive(Clone, Debug)]
@@ -33,23 +35,30 @@ pub enum Link {
     Closed,
 }
 
-/// The processes of a run.
-pub trait Processes: Send + Sync {
-    /// All their ids.
-    fn all(&self) -> Vec<i32>;
-    /// Whether a process or thread is one of them.
-    fn has(&self, pid: i32) -> bool;
-    /// Where a process is.
-    fn fs(&self, pid: i32) -> Option<Fs>;
-    /// Which program a process executes, as a path that it can use.
-    fn program(&self, pid: i32) -> Option<PathBuf>;
-}
-
 /// Files of this machine that everyone may read.
 const OPEN: [&str; 22] = [
-    "cmdline", "consoles", "cpuinfo", "crypto", "devices", "diskstats", "filesystems", "loadavg", "locks",
-    "meminfo", "misc", "modules", "pagetypeinfo", "partitions", "stat", "swaps", "sys", "uptime", "version",
-    "vmstat", "zoneinfo", "cgroups",
+    "cmdline",
+    "consoles",
+    "cpuinfo",
+    "crypto",
+    "devices",
+    "diskstats",
+    "filesystems",
+    "loadavg",
+    "locks",
+    "meminfo",
+    "misc",
+    "modules",
+    "pagetypeinfo",
+    "partitions",
+    "stat",
+    "swaps",
+    "sys",
+    "uptime",
+    "version",
+    "vmstat",
+    "zoneinfo",
+    "cgroups",
 ];
 
 /// Links in `/proc`.
@@ -66,7 +75,10 @@ pub fn make_names(directory: &Path) -> std::io::Result<()> {
             name => fs::write(directory.join(name), "")?,
         }
     }
-    for (name, target) in LINKS.into_iter().chain([("self", "self"), ("thread-self", "thread-self")]) {
+    for (name, target) in LINKS
+        .into_iter()
+        .chain([("self", "self"), ("thread-self", "thread-self")])
+    {
         std::os::unix::fs::symlink(target, directory.join(name))?;
     }
     Ok(())
@@ -74,10 +86,19 @@ pub fn make_names(directory: &Path) -> std::io::Result<()> {
 
 impl View {
     /// Brings the listing of `/proc` up to date.
-    pub(super) fn list_processes(&self, root: &Node) {
+    pub(super) fn list_processes(&self, asker: &Asker<'_>, root: &Node) {
         let Ok(directory) = root.real_path() else { return };
-        let now = self.processes.all();
-        let names = fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let now: Vec<i32> = asker
+            .family
+            .processes()
+            .iter()
+            .map(|process| process.id)
+            .collect();
+        let names = fs::read_dir(&directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.file_name());
         let listed: Vec<i32> = names.filter_map(|name| number(&name)).collect();
         for gone in listed.iter().filter(|pid| !now.contains(pid)) {
             let _ = fs::remove_dir(directory.join(gone.to_string()));
@@ -96,13 +117,15 @@ impl View {
         if self.is_proc_root(parent) {
             return self.process_entry(asker, parent, name);
         }
-        let Some(node) = entry(parent, name)? else { return Ok(None) };
+        let Some(node) = entry(parent, name)? else {
+            return Ok(None);
+        };
         if file_type(&node.stat) != FileType::Symlink {
             return Ok(Some((node, None)));
         }
         let directory = parent.real_path()?;
         let link = match magic(&directory, name) {
-            Some(magic) => self.magic_link(magic, parent, name)?,
+            Some(magic) => self.magic_link(asker, magic, parent, name)?,
             None => Link::Path(readlinkat(&node.fd, "", Vec::new())?.into_bytes()),
         };
         Ok(Some((node, Some(link))))
@@ -124,20 +147,28 @@ impl View {
         let link = match text {
             "self" => Some(asker.pid.to_string()),
             "thread-self" => Some(format!("{}/task/{}", asker.pid, asker.thread)),
-            _ => LINKS.iter().find(|(link, _)| *link == text).map(|(_, target)| (*target).to_owned()),
+            _ => LINKS
+                .iter()
+                .find(|(link, _)| *link == text)
+                .map(|(_, target)| (*target).to_owned()),
         };
         if let Some(target) = link {
             return Ok(entry(parent, name)?.map(|node| (node, Some(Link::Path(target.into_bytes())))));
         }
         let visible = match number(name) {
-            Some(pid) => self.processes.has(pid),
+            Some(pid) => asker.family.of(pid).is_some(),
             None => OPEN.contains(&text),
         };
         if !visible {
             return Ok(None);
         }
         let path = Path::new(PROC).join(name);
-        match openat(CWD, &path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        match openat(
+            CWD,
+            &path,
+            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        ) {
             Ok(fd) => Ok(Some((Node::new(fd, parent.mount)?, None))),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error),
@@ -155,42 +186,106 @@ impl View {
         }
     }
 
-    fn magic_link(&self, magic: Magic, parent: &Node, name: &OsStr) -> Result<Link, Errno> {
-        Ok(match magic {
-            Magic::Program(pid) => match self.processes.program(pid) {
-                Some(path) => Link::Path(path.into_os_string().into_encoded_bytes()),
-                None => return Err(Errno::NOENT),
-            },
-            Magic::Root(pid) => Link::Node(Box::new(self.processes.fs(pid).ok_or(Errno::NOENT)?.root)),
-            Magic::Directory(pid) => Link::Node(Box::new(self.processes.fs(pid).ok_or(Errno::NOENT)?.cwd)),
+    fn magic_link(
+        &self,
+        asker: &Asker<'_>,
+        magic: Magic,
+        parent: &Node,
+        name: &OsStr,
+    ) -> Result<Link, Errno> {
+        let process = |pid| asker.family.of(pid).ok_or(Errno::NOENT);
+        let node = match magic {
+            Magic::Program(pid) => return Ok(Link::Path(process(pid)?.program().to_vec())),
+            Magic::Root(pid) => self.root_of(&*process(pid)?)?,
+            Magic::Directory(pid) => self.node(process(pid)?.directory())?,
             Magic::Descriptor => {
                 let fd = openat(&parent.fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-                Link::Node(Box::new(self.node_of(fd)?))
+                self.node(fd)?
             }
-            Magic::Closed => Link::Closed,
-        })
+            Magic::Closed => return Ok(Link::Closed),
+        };
+        Ok(Link::Node(Box::new(node)))
     }
 
     /// What a link in `/proc` says; nothing for those that the kernel may answer, since they lead nowhere.
-    pub(super) fn magic_text(&self, parent: &Node, name: &OsStr) -> Result<Option<Vec<u8>>, Errno> {
-        let directory = parent.real_path()?;
-        let path = match magic(&directory, name) {
-            Some(Magic::Program(pid)) => self.processes.program(pid),
-            Some(Magic::Root(pid)) => self.processes.fs(pid).and_then(|fs| self.path_of(&fs.root)),
-            Some(Magic::Directory(pid)) => self.processes.fs(pid).and_then(|fs| self.path_of(&fs.cwd)),
+    pub(super) fn magic_text(
+        &self,
+        asker: &Asker<'_>,
+        parent: &Node,
+        name: &OsStr,
+    ) -> Result<Option<Vec<u8>>, Errno> {
+        let process = |pid| asker.family.of(pid).ok_or(Errno::NOENT);
+        let node = match magic(&parent.real_path()?, name) {
+            Some(Magic::Program(pid)) => return Ok(Some(process(pid)?.program().to_vec())),
+            Some(Magic::Root(pid)) => self.root_of(&*process(pid)?)?,
+            Some(Magic::Directory(pid)) => self.node(process(pid)?.directory())?,
             Some(Magic::Descriptor) => {
                 let target = readlinkat(&parent.fd, name, Vec::new())?.into_bytes();
-                let path = Path::new(OsStr::from_bytes(&target));
-                let seen = self.mounts.path_of_real(path);
-                return Ok(Some(seen.map_or(target.clone(), |path| path.into_os_string().into_encoded_bytes())));
+                let seen = self.mounts.path_of_real(Path::new(OsStr::from_bytes(&target)));
+                return Ok(Some(
+                    seen.map_or(target, |path| path.into_os_string().into_encoded_bytes()),
+                ));
             }
             Some(Magic::Closed) | None => return Ok(None),
         };
-        path.map(|path| Some(path.into_os_string().into_encoded_bytes())).ok_or(Errno::NOENT)
+        self.path_of(asker, &node).map(Some)
+    }
+
+    /// What a link says, if it is one in `/proc` that the kernel would answer otherwise.
+    pub(super) fn process_link(
+        &self,
+        asker: &Asker<'_>,
+        parent: &Node,
+        name: &OsStr,
+    ) -> Result<Option<Vec<u8>>, Errno> {
+        if self.mounts.kind(parent) != Some(Kind::Processes) {
+            return Ok(None);
+        }
+        if self.is_proc_root(parent) {
+            let child = self.process_entry(asker, parent, name)?;
+            return Ok(child.and_then(|(_, link)| match link {
+                Some(Link::Path(target)) => Some(target),
+                _ => None,
+            }));
+        }
+        self.magic_text(asker, parent, name)
+    }
+
+    /// The text of a file in `/proc` that would speak of this machine: where things are mounted.
+    pub(super) fn process_text(&self, _: &Asker<'_>, node: &Node) -> Result<Option<OwnedFd>, Errno> {
+        let real = node.real_path()?;
+        let line = |mount: &Mount, number: usize| -> Option<String> {
+            let (path, kind) = (mount.path.to_str()?, mount.kind.name());
+            let access = if mount.read_only { "ro" } else { "rw" };
+            Some(match real.file_name()?.to_str()? {
+                "mounts" => format!("{kind} {path} {kind} {access},relatime 0 0\n"),
+                "mountinfo" => {
+                    let above = usize::from(number > 0);
+                    let id = number + 1;
+                    format!("{id} {above} 0:{id} / {path} {access},relatime - {kind} {kind} {access}\n")
+                }
+                "mountstats" => format!("device {kind} mounted on {path} with fstype {kind}\n"),
+                _ => return None,
+            })
+        };
+        if !real.starts_with(PROC) || line(self.root_mount(), 0).is_none() {
+            return Ok(None);
+        }
+        let text: String = self
+            .mounts
+            .iter()
+            .enumerate()
+            .filter_map(|(number, mount)| line(mount, number))
+            .collect();
+        read_only_text(&text).map(Some)
+    }
+
+    fn root_mount(&self) -> &Mount {
+        self.mounts.root_mount()
     }
 
     /// What a descriptor of ours refers to, wherever it came from.
-    pub(super) fn node_of(&self, fd: rustix::fd::OwnedFd) -> Result<Node, Errno> {
+    pub fn node(&self, fd: impl Into<Arc<OwnedFd>>) -> Result<Node, Errno> {
         let mut node = Node::new(fd, MountId::NOWHERE)?;
         let real = node.real_path()?;
         if real.is_absolute() {
@@ -204,20 +299,34 @@ impl View {
     }
 
     fn proc_mount(&self) -> Option<MountId> {
-        self.mounts.iter().find(|mount| mount.kind == Kind::Processes).map(|mount| mount.root.mount)
+        self.mounts
+            .iter()
+            .find(|mount| mount.kind == Kind::Processes)
+            .map(|mount| mount.root.mount)
     }
 
-    /// A descriptor of a thread of the run.
-    ///
-    /// # Errors
-    /// EBADF.
-    pub fn descriptor(&self, thread: i32, number: i32) -> Result<Node, Errno> {
-        let path = format!("{PROC}/{thread}/fd/{number}");
-        match open_place(Path::new(&path)) {
-            Ok(fd) => self.node_of(fd),
-            Err(_) => Err(Errno::BADF),
-        }
+    /// The root directory of a process.
+    pub fn root_of(&self, process: &Process) -> Result<Node, Errno> {
+        process
+            .root()
+            .map_or_else(|| Ok(self.mounts.root().clone()), |root| self.node(root))
     }
+}
+
+/// A file of its own with some text, for reading.
+fn read_only_text(text: &str) -> Result<OwnedFd, Errno> {
+    let file = rustix::fs::memfd_create("text", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        let length = rustix::io::write(&file, rest)?;
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    openat(
+        CWD,
+        fd_path(&file),
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 /// Links that the kernel follows without looking at a path.
@@ -251,7 +360,9 @@ fn magic(directory: &Path, name: &OsStr) -> Option<Magic> {
 
 fn number(name: &OsStr) -> Option<i32> {
     let text = name.to_str()?;
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -273,7 +384,11 @@ mod tests {
             ("/proc", "self", None),
         ];
         for (directory, name, what) in cases {
-            assert_eq!(magic(Path::new(directory), OsStr::new(name)), what, "{directory}/{name}");
+            assert_eq!(
+                magic(Path::new(directory), OsStr::new(name)),
+                what,
+                "{directory}/{name}"
+            );
         }
     }
 }

@@ -15,10 +15,11 @@ use std::{
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, openat, openat2, readlinkat, statx},
     io::Errno,
+    thread::CapabilitySet,
 };
 
 use super::{
-    access::{Capability, Want, file_type},
+    access::{self, Want, file_type},
     mounts::{Kind, MountId, Node},
     process::Link,
     view::{Asker, View},
@@ -99,13 +100,24 @@ impl View {
         path: &[u8],
         follow: bool,
     ) -> Result<Found, Errno> {
-        let here = if path.starts_with(b"/") { &asker.fs.root } else { base };
-        let mut walk = Walk { asker, here: here.clone(), pending: Vec::new(), links: 0, slash: false };
+        let here = if path.starts_with(b"/") { &asker.root } else { base };
+        let mut walk = Walk {
+            asker,
+            here: here.clone(),
+            pending: Vec::new(),
+            links: 0,
+            slash: false,
+        };
         walk.push(path);
         loop {
             let Some(name) = walk.pending.pop() else {
                 let here = walk.here;
-                return Ok(Found { parent: here.clone(), name: None, node: Some(here), slash: walk.slash });
+                return Ok(Found {
+                    parent: here.clone(),
+                    name: None,
+                    node: Some(here),
+                    slash: walk.slash,
+                });
             };
             let parent = walk.here.clone();
             if !parent.is_directory() {
@@ -123,12 +135,24 @@ impl View {
             let last = walk.pending.is_empty();
             let name = OsString::from_vec(name);
             let Some((node, link)) = self.child(asker, &parent, &name)? else {
-                let found = Found { parent, name: Some(name), node: None, slash: walk.slash };
+                let found = Found {
+                    parent,
+                    name: Some(name),
+                    node: None,
+                    slash: walk.slash,
+                };
                 return if last { Ok(found) } else { Err(Errno::NOENT) };
             };
             match link {
                 Some(link) if !last || follow || walk.slash => walk.follow(link)?,
-                _ if last => return Ok(Found { parent, name: Some(name), node: Some(node), slash: walk.slash }),
+                _ if last => {
+                    return Ok(Found {
+                        parent,
+                        name: Some(name),
+                        node: Some(node),
+                        slash: walk.slash,
+                    });
+                }
                 _ => walk.here = node,
             }
         }
@@ -136,7 +160,7 @@ impl View {
 
     /// The directory above.
     pub(super) fn up(&self, asker: &Asker<'_>, here: &Node) -> Result<Node, Errno> {
-        let root = &asker.fs.root;
+        let root = &asker.root;
         if here.key() == root.key() && here.mount == root.mount {
             return Ok(here.clone());
         }
@@ -151,11 +175,18 @@ impl View {
     }
 
     /// What a name in a directory stands for, as it is seen, and where it leads if it is a link.
-    fn child(&self, asker: &Asker<'_>, parent: &Node, name: &OsStr) -> Result<Option<(Node, Option<Link>)>, Errno> {
+    fn child(
+        &self,
+        asker: &Asker<'_>,
+        parent: &Node,
+        name: &OsStr,
+    ) -> Result<Option<(Node, Option<Link>)>, Errno> {
         if self.mounts.kind(parent) == Some(Kind::Processes) {
             return self.process_child(asker, parent, name);
         }
-        let Some(node) = entry(parent, name)? else { return Ok(None) };
+        let Some(node) = entry(parent, name)? else {
+            return Ok(None);
+        };
         let node = self.mounts.top(node);
         if file_type(&node.stat) != FileType::Symlink {
             return Ok(Some((node, None)));
@@ -165,7 +196,13 @@ impl View {
     }
 
     /// What the kernel finds, where that is what the walker would find.
-    fn quick(&self, asker: &Asker<'_>, base: &Node, path: &[u8], follow: bool) -> Option<Result<Node, Errno>> {
+    fn quick(
+        &self,
+        asker: &Asker<'_>,
+        base: &Node,
+        path: &[u8],
+        follow: bool,
+    ) -> Option<Result<Node, Errno>> {
         let (fd, mount, resolve) = self.quick_start(asker, base, path)?;
         let flags = if follow { PLACE } else { PLACE | OFlags::NOFOLLOW };
         match openat2(fd.as_fd(), path, flags, Mode::empty(), resolve) {
@@ -186,21 +223,37 @@ impl View {
         let (parent, name) = split(path)?;
         let (fd, mount, resolve) = self.quick_start(asker, base, path)?;
         let parent = if parent.is_empty() {
-            Node { fd: fd.clone(), ..base.clone() }
+            Node {
+                fd: fd.clone(),
+                ..base.clone()
+            }
         } else {
             let flags = PLACE | OFlags::DIRECTORY;
-            Node::new(openat2(fd.as_fd(), parent, flags, Mode::empty(), resolve).ok()?, mount).ok()?
+            Node::new(
+                openat2(fd.as_fd(), parent, flags, Mode::empty(), resolve).ok()?,
+                mount,
+            )
+            .ok()?
         };
         let parent = self.mounts.top(parent);
         if !matches!(self.mounts.kind(&parent), Some(Kind::Root | Kind::Plain)) {
             return None;
         }
         let node = entry(&parent, name).ok()?;
-        if follow && node.as_ref().is_some_and(|node| file_type(&node.stat) == FileType::Symlink) {
+        if follow
+            && node
+                .as_ref()
+                .is_some_and(|node| file_type(&node.stat) == FileType::Symlink)
+        {
             return None;
         }
         let node = node.map(|node| self.mounts.top(node));
-        Some(Ok(Found { parent, name: Some(name.to_owned()), node, slash: false }))
+        Some(Ok(Found {
+            parent,
+            name: Some(name.to_owned()),
+            node,
+            slash: false,
+        }))
     }
 
     /// Where the kernel may begin, and what it must not do on its way.
@@ -211,9 +264,9 @@ impl View {
         path: &[u8],
     ) -> Option<(&'n std::sync::Arc<OwnedFd>, MountId, ResolveFlags)> {
         let absolute = path.starts_with(b"/");
-        let start = if absolute { &asker.fs.root } else { base };
+        let start = if absolute { &asker.root } else { base };
         let known = matches!(self.mounts.kind(start), Some(Kind::Root | Kind::Plain)) && start.is_directory();
-        if !known || !asker.who.can(Capability::DacOverride) {
+        if !known || !asker.who.can(CapabilitySet::DAC_OVERRIDE) {
             return None;
         }
         let stay = match absolute {
@@ -221,7 +274,11 @@ impl View {
             // An absolute link would leave from here.
             false => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
         };
-        Some((&start.fd, start.mount, stay | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV))
+        Some((
+            &start.fd,
+            start.mount,
+            stay | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV,
+        ))
     }
 
     /// Whether a path that the kernel does not find is really not there: not below a mount, which it does not know of.
@@ -231,7 +288,9 @@ impl View {
             let parent_path = if parent.is_empty() { b"." } else { parent };
             match openat2(fd, parent_path, PLACE, Mode::empty(), resolve) {
                 Ok(found) => {
-                    let Ok(parent) = Node::new(found, MountId::ROOT) else { return false };
+                    let Ok(parent) = Node::new(found, MountId::ROOT) else {
+                        return false;
+                    };
                     // A link that is there leads somewhere else.
                     let there = statx(&parent.fd, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
                     return !self.mounts.is_cover(parent.key()) && there.err() == Some(Errno::NOENT);
@@ -245,10 +304,10 @@ impl View {
 
     /// Checks permissions of a directory or file.
     pub(super) fn may(&self, asker: &Asker<'_>, node: &Node, want: Want) -> Result<(), Errno> {
-        if asker.who.can(Capability::DacOverride) && node.is_directory() {
+        if asker.who.can(CapabilitySet::DAC_OVERRIDE) && node.is_directory() {
             return Ok(());
         }
-        asker.who.may(&self.meta(node), node.is_directory(), want)
+        access::may(&asker.who, &self.meta(node), node.is_directory(), want)
     }
 }
 
@@ -272,7 +331,7 @@ impl Walk<'_> {
             Link::Path(target) if target.is_empty() => return Err(Errno::NOENT),
             Link::Path(target) => {
                 if target.starts_with(b"/") {
-                    self.here = self.asker.fs.root.clone();
+                    self.here = self.asker.root.clone();
                 }
                 self.push(&target);
             }
@@ -306,7 +365,10 @@ fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The path of the directory, as it stands, and a name in it; none if the last component is no plain name.
 fn split(path: &[u8]) -> Option<(&[u8], &OsStr)> {
-    let start = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let start = path
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or(0, |slash| slash + 1);
     let (parent, name) = path.split_at_checked(start)?;
     let plain = !matches!(name, b"" | b"." | b"..");
     plain.then(|| (trimmed(parent), OsStr::from_bytes(name)))
@@ -314,7 +376,10 @@ fn split(path: &[u8]) -> Option<(&[u8], &OsStr)> {
 
 /// Without slashes at the end, unless it is the root.
 fn trimmed(path: &[u8]) -> &[u8] {
-    let end = path.iter().rposition(|byte| *byte != b'/').map_or(usize::from(!path.is_empty()), |last| last + 1);
+    let end = path
+        .iter()
+        .rposition(|byte| *byte != b'/')
+        .map_or(usize::from(!path.is_empty()), |last| last + 1);
     path.get(..end).unwrap_or_default()
 }
 

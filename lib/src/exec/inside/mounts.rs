@@ -61,7 +61,7 @@ fn make(
     match &mount.kind {
         MountKind::Bind { source, read_only } => show(open_place(source)?, *read_only, source),
         MountKind::Layers {
-            lowers,
+            layers,
             source,
             writable,
         } => {
@@ -80,7 +80,7 @@ fn make(
                     work: &work,
                 });
             }
-            let root = overlay(scaffold, &name, lowers, writes, whiteouts)?;
+            let root = overlay(scaffold, &name, &layers.lowers, writes, whiteouts)?;
             let found = open_in_root(root, source).doing(|| format!("find {} to mount", source.display()))?;
             show(found, !writable, source)
         }

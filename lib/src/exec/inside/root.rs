@@ -340,7 +340,7 @@ mod tests {
             open_directory(&room.join("work"))?,
         ));
         let whiteouts = match ids {
-            Ids::Own => Whiteouts::Trusted,
+            Ids::Own | Ids::Emulated => Whiteouts::Trusted,
             Ids::Mapped(_) => Whiteouts::User,
         };
         let place = make_directory(&scaffold, "root")?;

@@ -6,7 +6,7 @@
 //!
 //! [`Engine::probe`] decides by trying; nothing that is only read here has a say in that.
 
-mod supervision;
+pub(super) mod supervision;
 mod surroundings;
 mod trials;
 

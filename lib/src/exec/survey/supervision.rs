@@ -29,8 +29,11 @@ const SOMEBODY: u32 = 4242;
 /// What the descriptor says that a supervised child gets for `/`.
 const WORD: &[u8; 4] = b"word";
 
+/// What only makes supervision faster.
+pub(in crate::exec) const OPTIONAL: &str = "synchronous wake-up";
+
 /// Tries all of it.
-pub(super) fn tried() -> Vec<Finding> {
+pub(in crate::exec) fn tried() -> Vec<Finding> {
     let answers = answers();
     let waking = |answers: &Answers| answers.woken_synchronously;
     let synchronous = match answers.as_ref().map(waking) {
@@ -39,7 +42,7 @@ pub(super) fn tried() -> Vec<Finding> {
     };
     vec![
         Finding::tried("seccomp notification", answers.map(|_| "calls and descriptors")),
-        Finding::tried("synchronous wake-up", synchronous),
+        Finding::tried(OPTIONAL, synchronous),
         Finding::tried(
             "ptrace",
             on_a_child(|pid, _| Tracee::seize(pid).map(|_| "of children")),

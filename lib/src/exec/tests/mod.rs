@@ -97,6 +97,7 @@ impl Bench {
         }
         RunSpec {
             lowers: vec![self.base()],
+            farm: None,
             upper: run.join("upper"),
             work: run.join("work"),
             spare: run.join("spare"),

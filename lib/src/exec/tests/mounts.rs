@@ -101,7 +101,7 @@ fn other_roots_can_be_mounted() {
         fs::write(high.join("a/b/2"), "2\n").unwrap();
         symlink("/a", high.join("link")).unwrap();
         let layers = |source: &str, writable| MountKind::Layers {
-            lowers: vec![high.clone(), low.clone()],
+            layers: of(vec![high.clone(), low.clone()]),
             source: source.into(),
             writable,
         };
@@ -115,7 +115,7 @@ fn other_roots_can_be_mounted() {
             mount(
                 "/one",
                 MountKind::Layers {
-                    lowers: vec![low.join("a")],
+                    layers: of(vec![low.join("a")]),
                     source: "/".into(),
                     writable: false,
                 },
@@ -316,4 +316,11 @@ fn missing_sources_are_named() {
             "cannot mount on /bin/busybox"
         );
     });
+}
+
+fn of(lowers: Vec<std::path::PathBuf>) -> crate::exec::Stack {
+    crate::exec::Stack {
+        lowers,
+        ..Default::default()
+    }
 }

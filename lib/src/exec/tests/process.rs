@@ -327,7 +327,10 @@ fn device_nodes_of_a_run_cannot_be_opened() {
                 Mount {
                     target: "/tmp".into(),
                     kind: MountKind::Layers {
-                        lowers: vec![bench.base()],
+                        layers: crate::exec::Stack {
+                            lowers: vec![bench.base()],
+                            ..Default::default()
+                        },
                         source: "/tmp".into(),
                         writable: true,
                     },

@@ -1,0 +1,449 @@
+//! The mounts of a run, and how the image is left as if they had never been.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    io::{self, Write},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{AtFlags, MemfdFlags, Mode, OFlags, SealFlags, mkdirat, openat, renameat, unlinkat},
+    io::Errno,
+};
+
+use super::{
+    copy_up::without_a_trace,
+    make::MODE,
+    mounts::{Kind, Node, fd_path},
+    owners::{Key, Meta},
+    process,
+    resolve::entry,
+    touched::Extent,
+    view::{Asker, View},
+};
+use crate::exec::{
+    Mount, MountKind, RunSpec,
+    supervised::{Family, Who},
+};
+
+/// Devices of this machine that a run sees. Terminals are not among them: theirs would be rbuild's.
+const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+
+const DEVICE_LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
+/// Parts of `/sys` that speak of the whole machine.
+const MASKED: [&str; 2] = ["/sys/firmware", "/sys/devices/virtual/powercap"];
+
+/// What has to be undone after a run.
+#[derive(Debug)]
+pub(super) enum Undo {
+    /// A mount point was made.
+    Made { parent: Node, name: OsString, key: Key },
+    /// What was at a mount point lies aside.
+    Aside {
+        parent: Node,
+        name: OsString,
+        place: PathBuf,
+    },
+}
+
+/// What has to be there to mount something on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Directory,
+    File,
+}
+
+/// The mounts of a run under way to be made.
+pub(super) struct Setup<'v> {
+    view: &'v mut View,
+    family: Family,
+}
+
+/// A failure, with what was tried.
+type Failed = (String, io::Error);
+
+fn doing<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Failed {
+    let what = what.into();
+    move |error| (what, error.into())
+}
+
+impl View {
+    /// Mounts what every run sees, and what this one asks for.
+    ///
+    /// # Errors
+    /// What could not be done, and why.
+    pub fn mount_all(&mut self, spec: &RunSpec) -> Result<(), (String, io::Error)> {
+        let mut setup = Setup {
+            view: self,
+            family: Family::default(),
+        };
+        setup.devices()?;
+        setup.system()?;
+        setup.processes()?;
+        setup.names(spec)?;
+        spec.mounts
+            .iter()
+            .enumerate()
+            .try_for_each(|(number, mount)| setup.wanted(mount, number))
+    }
+
+    /// Takes away what had to be made for mounts. What the run has put into made directories stays, with them.
+    pub fn unmount_all(&self) {
+        for undo in self.undo.iter().rev() {
+            // A failure leaves an empty file or directory in the layer; the run's result counts for more.
+            if undo_one(undo).is_err()
+                && let Undo::Made { parent, name, .. } = undo
+            {
+                let _ = self.touch_entry(parent, name, Extent::Itself);
+            }
+        }
+    }
+}
+
+fn undo_one(undo: &Undo) -> Result<(), Errno> {
+    let (Undo::Made { parent, name, .. } | Undo::Aside { parent, name, .. }) = undo;
+    let Some(here) = entry(parent, name)? else {
+        return Ok(());
+    };
+    if let Undo::Made { key, .. } = undo
+        && here.key() != *key
+    {
+        return Ok(());
+    }
+    let flags = if here.is_directory() {
+        AtFlags::REMOVEDIR
+    } else {
+        AtFlags::empty()
+    };
+    without_a_trace(&parent.fd, || {
+        unlinkat(&parent.fd, name.as_os_str(), flags)?;
+        match undo {
+            Undo::Made { .. } => Ok(()),
+            Undo::Aside { place, .. } => renameat(rustix::fs::CWD, place, &parent.fd, name.as_os_str()),
+        }
+    })
+}
+
+impl Setup<'_> {
+    fn devices(&mut self) -> Result<(), Failed> {
+        let directory = self.scratch_directory(Meta {
+            mode: 0o755,
+            ..Meta::default()
+        })?;
+        let make = || {
+            for name in DEVICES {
+                fs::write(directory.join(name), "")?;
+            }
+            for (name, target) in DEVICE_LINKS {
+                symlink(target, directory.join(name))?;
+            }
+            Ok::<_, io::Error>(())
+        };
+        make().map_err(doing("make /dev"))?;
+        self.lasting("/dev")?;
+        self.mount(Path::new("/dev"), &directory, Kind::Plain, false)?;
+        for name in DEVICES {
+            let device = Path::new("/dev").join(name);
+            self.mount(&device, &device, Kind::Machine, false)?;
+        }
+        let memory = self.scratch_directory(Meta {
+            mode: 0o1777,
+            ..Meta::default()
+        })?;
+        self.mount(Path::new("/dev/shm"), &memory, Kind::Plain, false)
+    }
+
+    fn system(&mut self) -> Result<(), Failed> {
+        self.lasting("/sys")?;
+        self.mount(Path::new("/sys"), Path::new("/sys"), Kind::Machine, true)?;
+        for path in MASKED.map(Path::new).into_iter().filter(|path| path.is_dir()) {
+            let empty = self.scratch_directory(Meta {
+                mode: 0o755,
+                ..Meta::default()
+            })?;
+            self.mount(path, &empty, Kind::Plain, true)?;
+        }
+        Ok(())
+    }
+
+    fn processes(&mut self) -> Result<(), Failed> {
+        let directory = self.view.farm.fresh();
+        process::make_names(&directory).map_err(doing("make /proc"))?;
+        self.know(
+            &directory,
+            Meta {
+                mode: 0o555,
+                ..Meta::default()
+            },
+        )?;
+        self.lasting("/proc")?;
+        self.mount(Path::new("/proc"), &directory, Kind::Processes, false)
+    }
+
+    fn names(&mut self, spec: &RunSpec) -> Result<(), Failed> {
+        let name = &spec.hostname;
+        let hosts = format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+        let resolver = fs::read("/etc/resolv.conf").unwrap_or_default();
+        for (name, contents) in [("hosts", hosts.as_bytes()), ("resolv.conf", &resolver)] {
+            let file = self.view.farm.fresh();
+            fs::write(&file, contents).map_err(doing(format!("write {name}")))?;
+            self.know(
+                &file,
+                Meta {
+                    mode: 0o644,
+                    ..Meta::default()
+                },
+            )?;
+            self.mount(&Path::new("/etc").join(name), &file, Kind::Plain, true)?;
+        }
+        Ok(())
+    }
+
+    /// A mount that the run asks for.
+    fn wanted(&mut self, Mount { target, kind }: &Mount, number: usize) -> Result<(), Failed> {
+        match kind {
+            MountKind::Bind { source, read_only } => self.mount(target, source, Kind::Plain, *read_only),
+            MountKind::Layers {
+                layers,
+                source,
+                writable,
+            } => {
+                let shown = source.display();
+                let found = layers.tree.resolve(source, true).map_err(io::Error::other);
+                let found = found.map_err(doing(format!("find {shown} to mount")))?;
+                let directory = self.view.farm.fresh();
+                let planted = self
+                    .view
+                    .farm
+                    .plant(&layers.tree, &found.path, &directory, &layers.contents);
+                planted.map_err(doing(format!("find {shown} to mount")))?;
+                let is_directory = found
+                    .node
+                    .is_some_and(|node| node.kind == crate::tree::Kind::Directory);
+                let place = match found.path.file_name().filter(|_| !is_directory) {
+                    Some(name) => directory.join(name),
+                    None => directory,
+                };
+                self.mount(target, &place, Kind::Plain, !writable)
+            }
+            MountKind::Tmpfs { mode, .. } => {
+                let directory = self.scratch_directory(Meta {
+                    mode: *mode,
+                    ..Meta::default()
+                })?;
+                self.mount(target, &directory, Kind::Plain, false)
+            }
+            MountKind::File {
+                contents,
+                mode,
+                uid,
+                gid,
+            } => {
+                let file =
+                    in_memory(&format!("file{number}"), contents).map_err(doing("keep a file in memory"))?;
+                let path = PathBuf::from(fd_path(&file));
+                self.know(
+                    &path,
+                    Meta {
+                        mode: mode & 0o777,
+                        uid: *uid,
+                        gid: *gid,
+                        ..Meta::default()
+                    },
+                )?;
+                self.mount(target, &path, Kind::Plain, true)
+            }
+        }
+    }
+
+    fn scratch_directory(&self, meta: Meta) -> Result<PathBuf, Failed> {
+        let directory = self.view.farm.fresh();
+        fs::create_dir(&directory).map_err(doing(format!("make {}", directory.display())))?;
+        self.know(&directory, meta)?;
+        Ok(directory)
+    }
+
+    /// Says whose a file of ours is.
+    fn know(&self, path: &Path, meta: Meta) -> Result<(), Failed> {
+        let stat = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), super::mounts::FIELDS);
+        let stat = stat.map_err(doing(format!("look at {}", path.display())))?;
+        self.view.farm.owners.set(super::owners::key(&stat), meta);
+        Ok(())
+    }
+
+    /// Makes a directory that stays, if it is not there: images get `/dev`, `/proc` and `/sys` from their first RUN.
+    fn lasting(&mut self, path: &str) -> Result<(), Failed> {
+        let before = self.view.undo.len();
+        let made = self.find_or_make(Path::new(path), Shape::Directory);
+        made.map_err(doing(format!("make {path}")))?;
+        for made in self.view.undo.split_off(before) {
+            if let Undo::Made { parent, name, .. } = made {
+                self.view
+                    .touch_entry(&parent, &name, Extent::Itself)
+                    .map_err(doing(format!("make {path}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what is at a path of this machine at a path of the root.
+    fn mount(&mut self, target: &Path, source: &Path, kind: Kind, read_only: bool) -> Result<(), Failed> {
+        let shown = target.display();
+        let shape = match fs::metadata(source)
+            .map_err(doing(format!("mount {}", source.display())))?
+            .is_dir()
+        {
+            true => Shape::Directory,
+            false => Shape::File,
+        };
+        let point = self.find_or_make(target, shape);
+        let (above, cover) = point.map_err(doing(format!("make the mount point {shown}")))?;
+        let is_directory = if shape == Shape::Directory {
+            cover.is_directory()
+        } else {
+            !cover.is_directory()
+        };
+        if !is_directory {
+            return Err((format!("mount on {shown}"), Errno::NOTDIR.into()));
+        }
+        let path = self
+            .view
+            .whole_path(&cover)
+            .map_err(doing(format!("mount on {shown}")))?;
+        let mounted = self
+            .view
+            .mounts
+            .add(source, kind, read_only, (above, &cover, path));
+        mounted.map_err(doing(format!("mount on {shown}")))
+    }
+
+    /// What a path leads to, with the directory that it is in. What is missing is made; what a mount would only hide from
+    /// those who go by name is put aside.
+    fn find_or_make(&mut self, path: &Path, shape: Shape) -> Result<(Node, Node), Errno> {
+        let (root, family) = (self.view.root().clone(), std::mem::take(&mut self.family));
+        let asker = Asker {
+            who: Who::new(0, 0, &[]).into(),
+            root: root.clone(),
+            umask: 0,
+            pid: 0,
+            thread: 0,
+            family: &family,
+        };
+        let found = match self
+            .view
+            .walk(&asker, &root, path.as_os_str().as_encoded_bytes(), true)
+        {
+            Err(Errno::NOENT) => {
+                let parent = path.parent().ok_or(Errno::NOENT)?;
+                self.find_or_make(parent, Shape::Directory)?;
+                self.view
+                    .walk(&asker, &root, path.as_os_str().as_encoded_bytes(), true)?
+            }
+            found => found?,
+        };
+        let Some(node) = found.node else {
+            let name = found.name.ok_or(Errno::NOENT)?;
+            let node = self.make(&found.parent, &name, shape)?;
+            return Ok((found.parent, node));
+        };
+        let above = match &found.name {
+            Some(_) => found.parent,
+            None => self.view.up(&asker, &node)?,
+        };
+        let Some(name) = found
+            .name
+            .filter(|_| above.mount == node.mount && self.must_hide(&node))
+        else {
+            return Ok((above, node));
+        };
+        let cover = self.put_aside(&above, &name, &node)?;
+        Ok((above, cover))
+    }
+
+    /// Whether something has contents, or names elsewhere.
+    fn must_hide(&self, node: &Node) -> bool {
+        let ours = matches!(self.view.mounts.kind(node), Some(Kind::Root | Kind::Plain));
+        let empty = || {
+            node.real_path()
+                .ok()
+                .and_then(|path| fs::read_dir(path).ok()?.next())
+                .is_none()
+        };
+        ours && !(node.is_directory() && empty())
+    }
+
+    fn put_aside(&mut self, parent: &Node, name: &OsStr, node: &Node) -> Result<Node, Errno> {
+        let place = self.view.farm.fresh();
+        without_a_trace(&parent.fd, || {
+            renameat(&parent.fd, name, rustix::fs::CWD, &place)?;
+            create(
+                parent,
+                name,
+                if node.is_directory() {
+                    Shape::Directory
+                } else {
+                    Shape::File
+                },
+            )
+        })?;
+        let undo = Undo::Aside {
+            parent: parent.clone(),
+            name: name.to_owned(),
+            place,
+        };
+        self.view.undo.push(undo);
+        entry(parent, name)?.ok_or(Errno::NOENT)
+    }
+
+    /// Makes a mount point. Its directory keeps the time that it had.
+    fn make(&mut self, parent: &Node, name: &OsStr, shape: Shape) -> Result<Node, Errno> {
+        without_a_trace(&parent.fd, || create(parent, name, shape))?;
+        let node = entry(parent, name)?.ok_or(Errno::NOENT)?;
+        let mode = if shape == Shape::Directory { 0o755 } else { 0o644 };
+        self.view.farm.owners.set(
+            node.key(),
+            Meta {
+                mode,
+                ..Meta::default()
+            },
+        );
+        let undo = Undo::Made {
+            parent: parent.clone(),
+            name: name.to_owned(),
+            key: node.key(),
+        };
+        self.view.undo.push(undo);
+        Ok(node)
+    }
+}
+
+fn create(parent: &Node, name: &OsStr, shape: Shape) -> Result<(), Errno> {
+    match shape {
+        Shape::Directory => mkdirat(&parent.fd, name, MODE),
+        Shape::File => {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            openat(&parent.fd, name, flags, MODE).map(drop)
+        }
+    }
+}
+
+/// A file that is nowhere on the disk, and does not change any more.
+fn in_memory(name: &str, contents: &[u8]) -> io::Result<fs::File> {
+    let file = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut file = fs::File::from(file);
+    file.write_all(contents)?;
+    rustix::fs::fchmod(&file, Mode::RWXU)?;
+    rustix::fs::fcntl_add_seals(
+        &file,
+        SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
+    )?;
+    Ok(file)
+}

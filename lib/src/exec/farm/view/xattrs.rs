@@ -1,0 +1,122 @@
+//! Extended attributes. They are never on the disk, which may not take them.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+};
+
+use rustix::{
+    fs::{FileType, XattrFlags},
+    io::Errno,
+    thread::CapabilitySet,
+};
+
+use super::{
+    super::{
+        access::{Want, file_type, owns},
+        mounts::Node,
+        owners::Meta,
+    },
+    Asker, View,
+};
+
+/// The longest value.
+pub(crate) const MAX_VALUE: usize = 65_536;
+
+impl View {
+    /// getxattr(2), of a file that was found.
+    pub fn attribute(&self, asker: &Asker<'_>, node: &Node, name: &OsStr) -> Result<Vec<u8>, Errno> {
+        self.may_read_attribute(asker, node, name)?;
+        self.meta(node).xattrs.remove(name).ok_or(Errno::NODATA)
+    }
+
+    /// listxattr(2): names, each with a NUL.
+    pub fn attributes(&self, asker: &Asker<'_>, node: &Node) -> Vec<u8> {
+        let meta = self.meta(node);
+        let seen = meta
+            .xattrs
+            .keys()
+            .filter(|name| !is_trusted(name) || asker.who.can(CapabilitySet::SYS_ADMIN));
+        seen.flat_map(|name| name.as_bytes().iter().copied().chain([0]))
+            .collect()
+    }
+
+    /// setxattr(2), of a file that was found.
+    pub fn set_attribute(
+        &self,
+        asker: &Asker<'_>,
+        node: &Node,
+        (name, value): (OsString, Vec<u8>),
+        flags: XattrFlags,
+    ) -> Result<(), Errno> {
+        self.change(node, |meta| {
+            may_write(asker, node, meta, &name)?;
+            match meta.xattrs.contains_key(&name) {
+                true if flags.contains(XattrFlags::CREATE) => return Err(Errno::EXIST),
+                false if flags.contains(XattrFlags::REPLACE) => return Err(Errno::NODATA),
+                _ => {}
+            }
+            meta.xattrs.insert(name, value);
+            Ok(())
+        })
+    }
+
+    /// removexattr(2), of a file that was found.
+    pub fn remove_attribute(&self, asker: &Asker<'_>, node: &Node, name: &OsStr) -> Result<(), Errno> {
+        self.change(node, |meta| {
+            may_write(asker, node, meta, name)?;
+            meta.xattrs.remove(name).map(drop).ok_or(Errno::NODATA)
+        })
+    }
+
+    fn may_read_attribute(&self, asker: &Asker<'_>, node: &Node, name: &OsStr) -> Result<(), Errno> {
+        if is_trusted(name) && !asker.who.can(CapabilitySet::SYS_ADMIN) {
+            return Err(Errno::NODATA);
+        }
+        if !name.as_bytes().starts_with(b"user.") {
+            return if is_known(name) {
+                Ok(())
+            } else {
+                Err(Errno::OPNOTSUPP)
+            };
+        }
+        match file_type(&node.stat) {
+            FileType::RegularFile | FileType::Directory => self.may(asker, node, Want::READ),
+            _ => Err(Errno::NODATA),
+        }
+    }
+}
+
+fn is_trusted(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b"trusted.")
+}
+
+fn is_known(name: &OsStr) -> bool {
+    ["user.", "trusted.", "security.", "system.posix_acl_"]
+        .iter()
+        .any(|space| name.as_bytes().starts_with(space.as_bytes()))
+}
+
+/// xattr(7): who may change attributes of which name space.
+fn may_write(asker: &Asker<'_>, node: &Node, meta: &Meta, name: &OsStr) -> Result<(), Errno> {
+    let bytes = name.as_bytes();
+    let allow = |allowed: bool, error| if allowed { Ok(()) } else { Err(error) };
+    if bytes == b"security.capability" {
+        return allow(asker.who.can(CapabilitySet::SETFCAP), Errno::PERM);
+    }
+    if bytes.starts_with(b"security.") || is_trusted(name) {
+        return allow(asker.who.can(CapabilitySet::SYS_ADMIN), Errno::PERM);
+    }
+    if bytes.starts_with(b"system.posix_acl_") {
+        return allow(owns(&asker.who, meta), Errno::PERM);
+    }
+    if !bytes.starts_with(b"user.") {
+        return Err(Errno::OPNOTSUPP);
+    }
+    match file_type(&node.stat) {
+        FileType::RegularFile | FileType::Directory => {
+            super::super::access::may(&asker.who, meta, node.is_directory(), Want::WRITE)
+        }
+        _ => Err(Errno::PERM),
+    }
+}
