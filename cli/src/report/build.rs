@@ -70,7 +70,8 @@ fn of_problem_itself(problem: &Problem) -> Option<String> {
         Problem::NoSuchSource {
             similar: Some(name), ..
         } => Some(format!("did you mean {name:?}?")),
-        Problem::Base { source, .. } => of_problem_itself(source),
+        Problem::Base { why, .. } => of_problem_itself(why),
+        Problem::Io { why, .. } => hint::of_io(why).map(str::to_owned),
         Problem::Registry(error) => hint::of_registry(error.cause()).map(str::to_owned),
         Problem::NoSecret(id) => Some(format!("give it with --secret id={id},src=FILE")),
         Problem::NoSsh(id) => Some(format!("give it with --ssh {id}=SOCKET")),

@@ -35,9 +35,13 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(store::Error::NoImage { .. }) = error.downcast_ref() {
         return Some("`rbuild images` lists those there are".to_owned());
     }
-    let io = error.downcast_ref::<io::Error>()?;
-    (io.kind() == io::ErrorKind::StorageFull)
-        .then(|| "`rbuild prune` frees space; --root DIR or RBUILD_ROOT puts the store elsewhere".to_owned())
+    of_io(error.downcast_ref::<io::Error>()?).map(str::to_owned)
+}
+
+/// Advice about what the operating system says.
+pub fn of_io(error: &io::Error) -> Option<&'static str> {
+    (error.kind() == io::ErrorKind::StorageFull)
+        .then_some("`rbuild prune` frees space; --root DIR or RBUILD_ROOT puts the store elsewhere")
 }
 
 /// Advice about a registry's refusal.

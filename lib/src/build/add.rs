@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     copy::{From, Job},
-    download::Download,
+    download::{self, Download},
     error::{BuildError, Problem},
     git::{Commit, Wanted},
     place::Placer,
@@ -97,7 +97,9 @@ pub(super) async fn files(
     remote: Option<&Remote>,
 ) -> Result<Option<(Tree, Pick)>, BuildError> {
     Ok(match (source, remote) {
-        (From::Url(url), Some(Remote::File(download))) => Some(download.tree(url, &shared.store)?),
+        (From::Url(url), Some(Remote::File(download))) => {
+            Some(download.tree(&download::file_name(url), &shared.store)?)
+        }
         (_, Some(Remote::Commit(wanted, commit))) => {
             let files = shared.fetcher.files(wanted, commit).await?;
             shared.sources.know(&files);

@@ -28,6 +28,9 @@ pub(super) struct Download {
     #[serde(skip, default = "empty")]
     pub blob: Descriptor,
     validators: Validators,
+    /// What the server calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
 }
 
 fn empty() -> Descriptor {
@@ -45,8 +48,14 @@ impl Download {
         format!("{} modified {}", self.blob.digest, self.mtime())
     }
 
-    /// A tree with nothing but the file, by the name that its URL gives it.
-    pub fn tree(&self, url: &str, store: &Store) -> Result<(Tree, Pick), BuildError> {
+    /// What a context that is this file calls it: as the server does, else after the URL.
+    pub fn name(&self, url: &str) -> String {
+        let named = self.name.clone().or_else(|| last_component(url));
+        named.unwrap_or_else(|| "download".to_owned())
+    }
+
+    /// A tree with nothing but the file.
+    pub fn tree(&self, name: &str, store: &Store) -> Result<(Tree, Pick), BuildError> {
         let content = Content {
             size: self.blob.size,
             digest: Some(self.blob.digest),
@@ -57,7 +66,7 @@ impl Download {
             mtime: self.mtime(),
             ..Metadata::default()
         };
-        let (mut tree, name) = (Tree::new(), PathBuf::from(file_name(url)));
+        let (mut tree, name) = (Tree::new(), PathBuf::from(name));
         let kind = Kind::File(content);
         tree.insert(&name, Node { metadata, kind })?;
         let pick = Pick {
@@ -149,6 +158,7 @@ async fn keep(
     let download = Download {
         blob: Descriptor::new(media_type, new.digest, new.size),
         validators: new.validators,
+        name: new.name,
     };
     check(url, checksum, &download)?;
     let (store, incoming) = (fetcher.store.clone(), new.out);
@@ -174,17 +184,17 @@ fn key(url: &str) -> Digest {
     hasher.finish()
 }
 
-/// What a file is called that is put into a directory: after the last component of the URL's path.
+/// What ADD calls a file in a directory: after the URL alone, whatever the server says.
 pub(super) fn file_name(url: &str) -> String {
-    let Ok(url) = Url::parse(url) else {
-        return UNNAMED.to_owned();
-    };
-    let path = decode(url.path());
-    match path.trim_end_matches('/').rsplit('/').next() {
-        None | Some("" | "." | "..") => UNNAMED.to_owned(),
-        Some(name) if name.contains('\0') => UNNAMED.to_owned(),
-        Some(name) => name.to_owned(),
-    }
+    last_component(url).unwrap_or_else(|| UNNAMED.to_owned())
+}
+
+/// The last component of a URL's path, if it can be the name of a file.
+fn last_component(url: &str) -> Option<String> {
+    let path = decode(Url::parse(url).ok()?.path());
+    let name = path.trim_end_matches('/').rsplit('/').next()?;
+    let fits = !matches!(name, "" | "." | "..") && !name.contains('\0');
+    fits.then(|| name.to_owned())
 }
 
 /// Undoes the encoding of paths. What is wrongly encoded stays as it is.

@@ -41,14 +41,14 @@ pub enum Problem {
         place: String,
     },
     /// A file of this machine cannot be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {why}", path.display())]
     Io {
         /// Read, write, open …
         action: &'static str,
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        why: io::Error,
     },
     /// A file is not text.
     #[error("{place} is not UTF-8 text: the byte at offset {offset} is wrong")]
@@ -157,12 +157,12 @@ pub enum Problem {
     #[error("{0}")]
     Unsupported(String),
     /// A base image cannot be had.
-    #[error("cannot use the image {name}: {source}")]
+    #[error("cannot use the image {name}: {why}")]
     Base {
         /// As the user wrote it.
         name: String,
         /// Why.
-        source: Arc<Problem>,
+        why: Arc<Problem>,
     },
     /// A registry.
     #[error(transparent)]
@@ -211,7 +211,7 @@ impl BuildError {
     pub(super) fn about_base(self, name: &str) -> Self {
         Problem::Base {
             name: name.to_owned(),
-            source: self.problem,
+            why: self.problem,
         }
         .into()
     }
@@ -229,7 +229,7 @@ impl Problem {
     /// For `map_err` on input and output of a path.
     pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |why| Self::Io { action, path, why }
     }
 }
 
@@ -249,8 +249,13 @@ impl fmt::Display for BuildError {
 }
 
 impl std::error::Error for BuildError {
+    /// What the text does not tell yet: that of a base image's problem is told with it.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.problem.source()
+        let mut problem = &*self.problem;
+        while let Problem::Base { why, .. } = problem {
+            problem = why;
+        }
+        problem.source()
     }
 }
 
@@ -267,5 +272,41 @@ fn outcome(code: i32) -> String {
     match code {
         129..=192 => format!("signal {}", code - 128),
         code => format!("exit code {code}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(error: &BuildError) -> Vec<String> {
+        let first: &(dyn std::error::Error + 'static) = error;
+        std::iter::successors(Some(first), |error| error.source())
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let own = BuildError::from(Problem::io("read", "/x")(denied()));
+        assert_eq!(
+            chain(&own.clone().about_base("a").about_base("b")),
+            ["cannot use the image b: cannot use the image a: cannot read /x: permission denied"]
+        );
+        let store = || store::Error::Io {
+            action: "open",
+            path: "/s".into(),
+            source: denied(),
+        };
+        for (error, first) in [
+            (BuildError::from(store()), "cannot open /s"),
+            (
+                BuildError::from(store()).about_base("a"),
+                "cannot use the image a: cannot open /s",
+            ),
+        ] {
+            assert_eq!(chain(&error), [first, "permission denied"]);
+        }
     }
 }

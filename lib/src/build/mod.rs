@@ -14,7 +14,7 @@
 //! - `tarball`: files that came in a tar
 //! - `copy`, `add`, `workdir`, `run`: the instructions that make layers
 //! - `memo`: what a COPY from layers brings
-//! - `mounts`: `RUN --mount`
+//! - `mounts`, `agent`: `RUN --mount`
 //! - `config`: the instructions that only change the image's config
 //! - `cache`: results of earlier builds, and why one is not there
 //! - `scope`, `users`: variables, and the image's own users
@@ -22,6 +22,7 @@
 //! - `output`: the finished image and where it goes
 
 mod add;
+mod agent;
 mod base;
 mod cache;
 mod check;

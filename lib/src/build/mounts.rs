@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    agent::{Access, Agent},
     base,
     error::{BuildError, Problem},
     origin,
@@ -53,8 +54,20 @@ enum Source {
 /// A mount that can be made now.
 pub(super) struct Ready {
     pub mount: exec::Mount,
-    /// Held while the process runs: a cache that is not shared.
-    pub _lock: Option<File>,
+    pub _held: Held,
+}
+
+/// What a mount needs for as long as the process runs.
+pub(super) enum Held {
+    Nothing,
+    /// Of a cache.
+    Lock {
+        _file: File,
+    },
+    /// The socket that was mounted.
+    Agent {
+        _agent: Agent,
+    },
 }
 
 /// Finds out what the mounts of a RUN are, without making anything.
@@ -213,12 +226,12 @@ pub(super) async fn prepare(
     let mut ready = Vec::new();
     for mount in mounts {
         let target = mount.target.clone();
-        let Some((kind, lock)) = kind(shared, engine, mount).await? else {
+        let Some((kind, held)) = kind(shared, engine, mount).await? else {
             continue;
         };
         ready.push(Ready {
             mount: exec::Mount { target, kind },
-            _lock: lock,
+            _held: held,
         });
     }
     Ok(ready)
@@ -228,7 +241,7 @@ async fn kind(
     shared: &Arc<Shared>,
     engine: &exec::Engine,
     mount: Mounted,
-) -> Result<Option<(MountKind, Option<File>)>, BuildError> {
+) -> Result<Option<(MountKind, Held)>, BuildError> {
     if let Wanted::Cache {
         id,
         sharing,
@@ -257,7 +270,7 @@ async fn kind(
                 source: directory,
                 read_only,
             },
-            Some(lock),
+            Held::Lock { _file: lock },
         )));
     }
     let layers = match mount.source {
@@ -277,9 +290,9 @@ async fn kind(
                 source: source.into(),
                 writable: !read_only,
             },
-            None,
+            Held::Nothing,
         )),
-        Wanted::Tmpfs { size } => Some((MountKind::Tmpfs { size, mode: 0o755 }, None)),
+        Wanted::Tmpfs { size } => Some((MountKind::Tmpfs { size, mode: 0o755 }, Held::Nothing)),
         Wanted::Secret {
             id,
             path: Some(_),
@@ -296,18 +309,26 @@ async fn kind(
                     uid,
                     gid,
                 },
-                None,
+                Held::Nothing,
             )
         }),
         Wanted::Secret { path: None, .. } => None,
-        Wanted::Ssh { id, required, .. } => match shared.options.ssh.iter().find(|ssh| ssh.id == id) {
-            Some(ssh) => Some((
-                MountKind::Bind {
-                    source: ssh.socket.clone(),
+        Wanted::Ssh {
+            id,
+            required,
+            mode,
+            uid,
+            gid,
+            ..
+        } => match shared.options.ssh.iter().find(|ssh| ssh.id == id) {
+            Some(ssh) => {
+                let agent = Agent::start(shared, engine, &ssh.socket, Access { mode, uid, gid }).await?;
+                let mount = MountKind::Bind {
+                    source: agent.socket(),
                     read_only: false,
-                },
-                None,
-            )),
+                };
+                Some((mount, Held::Agent { _agent: agent }))
+            }
             None if required => return Err(Problem::NoSsh(id).into()),
             None => None,
         },

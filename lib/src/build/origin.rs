@@ -147,7 +147,7 @@ pub(super) async fn named(
                 shared.sources.know(&tar);
                 tar.tree()
             }
-            Fetched::File(file) => Ok(file.tree(address, &shared.store)?.0),
+            Fetched::File(file) => Ok(file.tree(&file.name(address), &shared.store)?.0),
         },
         NamedContext::Image(_) => Ok(Tree::new()),
     }

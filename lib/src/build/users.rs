@@ -72,9 +72,10 @@ impl Users {
         }
     }
 
-    /// Who `USER spec` is: `user`, `uid`, `user:group` and so on; empty means root.
+    /// Who `USER spec` is: `user`, `uid`, `user:group` and so on; empty means user 0.
     ///
-    /// A group in the spec leaves no supplementary groups; a user without one gets those of `/etc/group`.
+    /// A group in the spec leaves no supplementary groups; a user without one gets those of `/etc/group`, also one that
+    /// is root because nobody said otherwise.
     pub fn identity(&self, spec: &str) -> Result<Identity, Problem> {
         let (user, group) = split(spec);
         let user = if user.is_empty() { "0" } else { user };
@@ -95,8 +96,6 @@ impl Users {
             .filter(|home| !home.is_empty());
         let (gid, groups) = match group {
             Some(group) => (self.group(group)?, Vec::new()),
-            // Who is root because nobody said otherwise has no further groups, as with docker.
-            None if spec.is_empty() => (0, Vec::new()),
             None => (entry.map_or(0, |entry| entry.gid), self.supplementary(entry)),
         };
         Ok(Identity {
@@ -171,7 +170,8 @@ mod tests {
             (id.uid, id.gid, id.groups, id.home)
         };
         let root = || "/".to_owned();
-        assert_eq!(of(""), (0, 0, vec![], "/root".to_owned()));
+        assert_eq!(of(""), (0, 0, vec![1], "/root".to_owned()));
+        assert_eq!(of("0:0"), (0, 0, vec![], "/root".to_owned()));
         assert_eq!(of("daemon"), (2, 2, vec![], root()));
         assert_eq!(of("app"), (500, 501, vec![1, 600], "/app".to_owned()));
         assert_eq!(of("500"), (500, 501, vec![1, 600], "/app".to_owned()));
@@ -186,6 +186,15 @@ mod tests {
             users.identity("app:nosuch"),
             Err(Problem::NoSuchGroup { .. })
         ));
+    }
+
+    #[test]
+    fn root_needs_no_entry() {
+        let nobody = Users::parse(b"", b"bin:x:1:root\n");
+        for spec in ["", "0"] {
+            let id = nobody.identity(spec).unwrap();
+            assert_eq!((id.uid, id.gid, id.groups), (0, 0, vec![]), "{spec:?}");
+        }
     }
 
     #[test]

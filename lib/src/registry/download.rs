@@ -7,14 +7,17 @@ use std::{
 
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Url,
-    header::{ACCEPT_ENCODING, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED},
+    header::{
+        ACCEPT_ENCODING, CONTENT_DISPOSITION, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+        LAST_MODIFIED, RANGE,
+    },
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::{
     Cause, Error, Registry, host, http,
-    pull::Progress,
+    pull::{Progress, range_start},
     retry::{Again, Failure, after_status},
 };
 use crate::{
@@ -44,12 +47,52 @@ pub struct Downloaded<W> {
     pub size: u64,
     /// For the next time.
     pub validators: Validators,
+    /// What the server calls it (`Content-Disposition`), a name without slashes.
+    pub name: Option<String>,
+}
+
+/// As much of a file as has come.
+struct Part<W> {
+    out: W,
+    hasher: Hasher,
+    size: u64,
+    validators: Validators,
+    name: Option<String>,
+}
+
+impl<W> Part<W> {
+    fn begin(out: W, response: &Response) -> Self {
+        Self {
+            out,
+            hasher: Hasher::new(),
+            size: 0,
+            validators: validators(response),
+            name: disposition(response),
+        }
+    }
+
+    /// The tag by which the server knows whether the rest still fits: a weak one does not say (RFC 9110, 13.1.5).
+    fn tag(&self) -> Option<&str> {
+        let tag = self.validators.etag.as_deref()?;
+        (self.size > 0 && !tag.starts_with("W/")).then_some(tag)
+    }
+
+    fn finish(self) -> Downloaded<W> {
+        Downloaded {
+            out: self.out,
+            digest: self.hasher.finish(),
+            size: self.size,
+            validators: self.validators,
+            name: self.name,
+        }
+    }
 }
 
 impl Registry {
     /// Downloads a file; nothing if it is still the one that `known` is about.
     ///
-    /// Each attempt writes to what `begin` makes anew.
+    /// A transfer that broke off is resumed where the server can say that the file is the same. Otherwise, what comes
+    /// is written to what `begin` makes anew.
     pub async fn download<W: Write + Send>(
         &self,
         url: &str,
@@ -61,33 +104,59 @@ impl Registry {
         let failed = |cause| Error::new(&place, cause);
         let url = Url::parse(url).map_err(|error| failed(Cause::Protocol(format!("bad URL: {error}"))))?;
         let client = self.site(&url).map_err(failed)?;
-        let ask = || conditional(client.get(url.clone()), known);
         let mut attempts = self.inner.settings.retry.start();
-        let mut progress = None;
+        let (mut progress, mut part) = (None, None);
         loop {
             let attempt = async {
-                let response = self.answer(ask(), &url, &place).await?;
-                match response.status() {
-                    StatusCode::NOT_MODIFIED if known.is_some() => return Ok(None),
-                    StatusCode::OK => {}
-                    _ => return Err(self.no_file(response, &place).await),
-                }
-                let size = response.content_length().unwrap_or(0);
+                let request = request(client.get(url.clone()), known, part.as_ref());
+                let response = self.answer(request, &url, &place).await?;
+                let kept = part.take();
+                let mut next = match (response.status(), kept) {
+                    (StatusCode::NOT_MODIFIED, None) if known.is_some() => return Ok(false),
+                    (StatusCode::PARTIAL_CONTENT, Some(part)) => self.rest(part, &response, &place)?,
+                    (StatusCode::OK, _) => {
+                        let out = begin().map_err(|error| failed(Cause::Write(error)))?;
+                        Part::begin(out, &response)
+                    }
+                    (_, kept) => {
+                        part = kept;
+                        return Err(self.no_file(response, &place).await);
+                    }
+                };
+                let size = next.size + response.content_length().unwrap_or(0);
                 let begin_progress = || Progress::begin(sink, Direction::Pull, None, size, place.clone());
                 let progress = progress.get_or_insert_with(begin_progress);
-                let out = begin().map_err(|error| failed(Cause::Write(error)))?;
-                self.receive(response, out, &place, progress).await.map(Some)
+                let received = self.receive(response, &mut next, &place, progress).await;
+                part = Some(next);
+                received.map(|()| true)
             };
             match attempt.await {
-                Ok(found) => {
+                Ok(true) => {
                     progress
                         .into_iter()
                         .for_each(|progress| progress.finish(Moved::Copied));
-                    return Ok(found);
+                    return Ok(part.map(Part::finish));
                 }
+                Ok(false) => return Ok(None),
                 Err(failure) => attempts.pause(&place, failure).await?,
             }
         }
+    }
+
+    /// The part that an answer is the rest of, if it is.
+    fn rest<W>(&self, part: Part<W>, response: &Response, place: &str) -> Result<Part<W>, Failure> {
+        let same = validators(response)
+            .etag
+            .is_none_or(|tag| Some(tag) == part.validators.etag);
+        if same && range_start(response) == Some(part.size) {
+            return Ok(part);
+        }
+        Err(broken(
+            response,
+            place,
+            part.size,
+            "the server sent another part than was asked for",
+        ))
     }
 
     /// The client for a host.
@@ -125,32 +194,36 @@ impl Registry {
     async fn receive<W: Write + Send>(
         &self,
         mut response: Response,
-        mut out: W,
+        part: &mut Part<W>,
         place: &str,
         progress: &mut Progress,
-    ) -> Result<Downloaded<W>, Failure> {
-        let (idle, validators) = (self.inner.settings.idle_timeout, validators(&response));
-        let (mut hasher, mut size) = (Hasher::new(), 0);
+    ) -> Result<(), Failure> {
+        let idle = self.inner.settings.idle_timeout;
         loop {
             let chunk = match timeout(idle, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => break,
-                Ok(Err(error)) => return Err(broken(&response, place, size, &http::reason(&error))),
-                Err(_) => return Err(broken(&response, place, size, "nothing more came")),
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Err(error)) => return Err(broken(&response, place, part.size, &http::reason(&error))),
+                Err(_) => return Err(broken(&response, place, part.size, "nothing more came")),
             };
-            out.write_all(&chunk)
+            part.out
+                .write_all(&chunk)
                 .map_err(|error| Error::new(place, Cause::Write(error)))?;
-            hasher.update(&chunk);
-            size += chunk.len() as u64;
-            progress.reach(size);
+            part.hasher.update(&chunk);
+            part.size += chunk.len() as u64;
+            progress.reach(part.size);
         }
-        let digest = hasher.finish();
-        Ok(Downloaded {
-            out,
-            digest,
-            size,
-            validators,
-        })
+    }
+}
+
+/// Asks for the rest of a file, if there is a part of it that can be trusted; else for all of it, as its bytes are.
+fn request<W>(request: RequestBuilder, known: Option<&Validators>, part: Option<&Part<W>>) -> RequestBuilder {
+    match part.and_then(|part| Some((part.size, part.tag()?))) {
+        Some((from, tag)) => request
+            .header(ACCEPT_ENCODING, "identity")
+            .header(RANGE, format!("bytes={from}-"))
+            .header(IF_RANGE, tag),
+        None => conditional(request, known),
     }
 }
 
@@ -176,6 +249,44 @@ fn validators(response: &Response) -> Validators {
         etag: header(ETAG),
         last_modified: header(LAST_MODIFIED),
     }
+}
+
+/// `filename` of `Content-Disposition` (RFC 6266), its last component.
+fn disposition(response: &Response) -> Option<String> {
+    let value = response.headers().get(CONTENT_DISPOSITION)?.to_str().ok()?;
+    file_name_parameter(value)
+}
+
+fn file_name_parameter(value: &str) -> Option<String> {
+    let (_, mut rest) = value.split_once(';')?;
+    loop {
+        let (name, after) = rest.split_once('=')?;
+        let (text, next) = parameter(after.trim_start());
+        if name.trim().eq_ignore_ascii_case("filename") {
+            let name = text.rsplit('/').next().unwrap_or_default();
+            let fits = !matches!(name, "" | "." | "..") && !name.contains('\0');
+            return fits.then(|| name.to_owned());
+        }
+        rest = next.split_once(';')?.1;
+    }
+}
+
+/// A token, or a quoted string without its quotes; and what follows it.
+fn parameter(text: &str) -> (String, &str) {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find(';').unwrap_or(text.len());
+        let (token, rest) = text.split_at(end);
+        return (token.trim_end().to_owned(), rest);
+    };
+    let (mut value, mut characters) = (String::new(), quoted.chars());
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => break,
+            '\\' => value.extend(characters.next()),
+            other => value.push(other),
+        }
+    }
+    (value, characters.as_str())
 }
 
 impl Validators {
@@ -211,5 +322,29 @@ pub(crate) fn without_password(url: &str) -> String {
             parsed.to_string()
         }
         _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_servers_give() {
+        for (header, name) in [
+            ("attachment", None),
+            ("attachment; filename=a.txt", Some("a.txt")),
+            ("attachment; FileName = \"a b\\\"c;d\" ; x=y", Some("a b\"c;d")),
+            ("inline; x=\"filename=no;\"; filename=yes", Some("yes")),
+            ("attachment; filename=../../etc/passwd", Some("passwd")),
+            ("attachment; filename=\"dir/\"", None),
+            ("attachment; filename=..", None),
+            ("attachment; filename=", None),
+            ("attachment; filename*=UTF-8''x", None),
+            ("; ; =; filename", None),
+            ("attachment; filename=\"open", Some("open")),
+        ] {
+            assert_eq!(file_name_parameter(header).as_deref(), name, "{header}");
+        }
     }
 }

@@ -252,7 +252,7 @@ impl BlobStream {
 }
 
 /// The first byte of `Content-Range: bytes FIRST-LAST/SIZE`.
-fn range_start(response: &Response) -> Option<u64> {
+pub(super) fn range_start(response: &Response) -> Option<u64> {
     let value = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
     value
         .trim()

@@ -17,6 +17,10 @@ const RUN_FLAGS: &Known = &[
 
 impl Parser<'_, '_> {
     pub(super) fn run(&mut self) -> Result<Run, Diagnostic> {
+        if let Some(device) = self.head.flags.iter().find(|flag| flag.name == "device") {
+            let message = "RUN --device is not supported: a step gets no devices of the machine";
+            return Err(Diagnostic::error("UnsupportedFlag", message, device.span.clone()));
+        }
         let flags = Flags::check(&self.head.flags, RUN_FLAGS, "RUN")?;
         let network = match flags.value("network") {
             None => Network::Default,

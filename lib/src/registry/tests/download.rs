@@ -81,6 +81,78 @@ fn what_breaks_is_fetched_again() {
     assert_eq!(server.asked().len(), 4);
 }
 
+/// The rest is asked for where a tag says that it fits; and if it does not fit, the whole file.
+#[test]
+fn what_breaks_goes_on_where_it_broke() {
+    let bytes = noise(100_000);
+    for (tag, moved_on, requests) in [
+        ("\"one\"", false, 3),
+        ("\"one\"", true, 2),
+        ("W/\"one\"", false, 2),
+    ] {
+        let (body, count) = (bytes.clone(), Mutex::new(0));
+        let server = WebServer::start(move |asked| {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            let from = asked.header("range").map(|range| {
+                assert_eq!(asked.header("if-range"), Some("\"one\""));
+                let from = range
+                    .strip_prefix("bytes=")
+                    .and_then(|range| range.strip_suffix('-'));
+                from.unwrap().parse::<usize>().unwrap()
+            });
+            match (from, *count) {
+                (None, 1) => Reply::ok(body.clone()).cut(70_000).with("ETag", tag),
+                (Some(70_000), 2) if !moved_on => Reply::status(206, &body[70_000..])
+                    .cut(20_000)
+                    .with("ETag", tag)
+                    .with("Content-Range", "bytes 70000-99999/100000"),
+                (Some(90_000), 3) => {
+                    Reply::status(206, &body[90_000..]).with("Content-Range", "bytes 90000-99999/100000")
+                }
+                (Some(_), 2) => Reply::ok("another file").with("ETag", "\"two\""),
+                (None, 2) => Reply::ok(body.clone()).with("ETag", tag),
+                other => panic!("{other:?}"),
+            }
+        });
+        let known = Validators {
+            etag: Some("\"old\"".to_owned()),
+            ..Validators::default()
+        };
+        let found = get(&server.url("/"), Some(&known)).unwrap().unwrap();
+        let (expected, kept) = match moved_on {
+            true => (&b"another file"[..], "\"two\""),
+            false => (&bytes[..], tag),
+        };
+        assert!(found.out == expected, "{tag} {moved_on}");
+        assert_eq!(
+            (found.digest, found.size),
+            (Digest::of(expected), expected.len() as u64)
+        );
+        assert_eq!(found.validators.etag.as_deref(), Some(kept));
+        assert_eq!(server.asked().len(), requests);
+    }
+}
+
+/// A part that does not follow what is there is not taken for it.
+#[test]
+fn a_wrong_part_is_not_appended() {
+    let count = Mutex::new(0);
+    let server = WebServer::start(move |asked| {
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        match *count {
+            1 => Reply::ok("0123456789").cut(5).with("ETag", "\"one\""),
+            2 => Reply::status(206, "789").with("Content-Range", "bytes 7-9/10"),
+            _ => {
+                assert_eq!(asked.header("range"), None);
+                Reply::ok("0123456789")
+            }
+        }
+    });
+    assert_eq!(get(&server.url("/"), None).unwrap().unwrap().out, b"0123456789");
+}
+
 #[test]
 fn what_cannot_be_had() {
     let server = WebServer::start(|asked| match asked.target.as_str() {

@@ -91,14 +91,22 @@ fn expansion() {
         .makes("/o f644 f");
 }
 
-/// An agent's socket is where a variable says, and can be used.
+/// An agent's socket is where a variable says, and has the mode and owner that the mount says.
 #[test]
 fn agents() {
     let room = tempfile::tempdir().unwrap();
     let socket = room.path().join("agent");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    case("FROM busybox\nRUN --mount=type=ssh test -S $SSH_AUTH_SOCK && echo there > /o\nRUN test -z \"$SSH_AUTH_SOCK\"")
-        .with(|build| build.ssh("default", &socket))
-        .makes("/o f644 there");
+    let with_agent =
+        |lines: &str| case(&format!("FROM busybox\n{lines}")).with(|build| build.ssh("default", &socket));
+    with_agent(
+        "RUN --mount=type=ssh stat -c '%a %u %g' $SSH_AUTH_SOCK > /o
+         RUN --mount=type=ssh,mode=0666,uid=7,gid=8,target=/s stat -c '%a %u %g' /s >> /o; echo $SSH_AUTH_SOCK >> /o
+         RUN test -z \"$SSH_AUTH_SOCK\"",
+    )
+    .makes("/o f644 600 0 0\\n666 7 8\\n/s");
+    with_agent("USER 7\nRUN --mount=type=ssh,uid=7 test -S $SSH_AUTH_SOCK -a -w $SSH_AUTH_SOCK").makes("");
+    with_agent("USER 7\nRUN --mount=type=ssh,uid=8 test ! -w $SSH_AUTH_SOCK").makes("");
     case("FROM busybox\nRUN --mount=type=ssh,required true").fails("\"default\"");
+    case("FROM busybox\nRUN --mount=type=ssh test -z \"$SSH_AUTH_SOCK\"").makes("");
 }

@@ -42,6 +42,9 @@ fn server() -> WebServer {
             .with("ETag", "\"1\"")
             .with("Last-Modified", DATE),
         "/plain" | "/" => Reply::ok("plain\n"),
+        "/called" => {
+            Reply::ok("called\n").with("Content-Disposition", "attachment; filename=\"x/given name\"")
+        }
         "/f.tar" => Reply::ok(archive()),
         "/Containerfile" => Reply::ok("FROM scratch\nCOPY <<x /x\nhello\nx\n"),
         _ => Reply::status(404, ""),
@@ -62,6 +65,8 @@ fn a_url_becomes_a_file() {
     ))
     .times("/f f640 7:8 @0 plain");
     made(format!("FROM scratch\nWORKDIR /w\nADD {} .", url("/"))).tree("/w d755\n/w/__unnamed__ f600 plain");
+    // Whatever the server calls it.
+    made(format!("FROM scratch\nADD {} /d/", url("/called"))).tree("/d d755\n/d/called f600 called");
     made(
         format!(
             "FROM scratch\nARG H={}\nADD $H/plain $H/dir/file.txt?x /d/",
@@ -343,6 +348,8 @@ fn named_contexts_from_elsewhere() {
         (format!("{}#:d", server.url("repo")), "f", "/x f644 git"),
         (web.url("/f.tar"), "f", "/x f640 text"),
         (web.url("/dir/file.txt?x"), "file.txt", "/x f600 text"),
+        (web.url("/called"), "given?name", "/x f600 called"),
+        (web.url("/"), "download", "/x f600 plain"),
     ] {
         let containerfile = format!("FROM scratch\nCOPY --from=other {path} /x");
         case(&containerfile)

@@ -20,6 +20,7 @@ fn run_flags() {
         ("RUN --security=x a", "InvalidFlag"),
         ("RUN --network=none --network=none a", "DuplicateFlag"),
         ("RUN --chown=x a", "UnknownFlag"),
+        ("RUN --device=vendor.com/gpu=all a", "UnsupportedFlag"),
         ("RUN [ \"a\", 1 ]", "InvalidJson"),
     ] {
         assert_eq!(errors(&format!("FROM a\n{source}")), [want], "{source}");
