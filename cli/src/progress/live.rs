@@ -17,16 +17,14 @@ use std::{
     time::Duration,
 };
 
-use rbuild::{
-    Event,
-    event::{StepId, TransferId},
-};
+use rbuild::{Event, event::StepId};
 
 use super::{
     Renderer,
     lines::{LastLines, harmless},
     screen::{Screen, Size, clip},
-    words::{self, Transfer, elapsed},
+    transfers::Transfers,
+    words::{self, elapsed},
 };
 use crate::style::Style;
 
@@ -44,7 +42,7 @@ pub struct Live {
     drawn_at: Option<Duration>,
     settled: Vec<String>,
     steps: BTreeMap<StepId, Step>,
-    transfers: BTreeMap<TransferId, Transfer>,
+    transfers: Transfers,
     planned: usize,
     done: usize,
 }
@@ -89,7 +87,7 @@ impl Live {
             drawn_at: None,
             settled: Vec::new(),
             steps: BTreeMap::new(),
-            transfers: BTreeMap::new(),
+            transfers: Transfers::default(),
             planned: 0,
             done: 0,
         }
@@ -111,7 +109,7 @@ impl Live {
             Event::TransferStarted { .. }
             | Event::TransferProgress { .. }
             | Event::TransferFinished { .. } => {
-                self.note_transfer(event, now);
+                self.transfers.note(event, now);
             }
             _ => self.note_step(event, now),
         }
@@ -170,30 +168,6 @@ impl Live {
         }
     }
 
-    fn note_transfer(&mut self, event: &Event, now: Duration) {
-        match event {
-            Event::TransferStarted {
-                transfer,
-                direction,
-                digest,
-                size,
-                place,
-            } => {
-                self.transfers.insert(
-                    *transfer,
-                    Transfer::new(*direction, digest.as_ref(), *size, place, now),
-                );
-            }
-            Event::TransferProgress { transfer, bytes } => {
-                if let Some(moving) = self.transfers.get_mut(transfer) {
-                    moving.moved = *bytes;
-                }
-            }
-            Event::TransferFinished { transfer, .. } => drop(self.transfers.remove(transfer)),
-            _ => {}
-        }
-    }
-
     fn draw(&mut self, now: Duration, out: &mut dyn Write) -> io::Result<()> {
         self.drawn_at = Some(now);
         let (columns, rows) = (self.size)();
@@ -231,12 +205,8 @@ impl Live {
                     .map(|text| Line::Dim(format!("{:>7}{text}", ""))),
             );
         }
-        for transfer in self.transfers.values() {
-            lines.push(Line::Normal(format!(
-                "{:>6} {}",
-                clock(transfer.since),
-                transfer.state()
-            )));
+        for (since, state) in self.transfers.states() {
+            lines.push(Line::Normal(format!("{:>6} {state}", clock(since))));
         }
         if lines.len() > room {
             let hidden = lines.len() - (room - 1);

@@ -7,7 +7,7 @@
 //! - `json`: an object for each event, for programs
 //! - `live`: a few lines redrawn in place, for people; `screen` moves the cursor for it
 //! - `lines`: the output of a process cut into lines
-//! - `words`: phrases that plain and live share
+//! - `words`, `transfers`: what plain and live share
 
 mod json;
 mod lines;
@@ -18,6 +18,7 @@ mod screen;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod transfers;
 mod words;
 
 use std::{

@@ -13,22 +13,20 @@ use std::{
     time::Duration,
 };
 
-use rbuild::{
-    Event,
-    event::{StepId, TransferId},
-};
+use rbuild::{Event, event::StepId};
 
 use super::{
     Renderer,
     lines::{Lines, harmless},
-    words::{self, Transfer, elapsed},
+    transfers::Transfers,
+    words::{self, elapsed},
 };
 
 /// A line for each event.
 #[derive(Default)]
 pub struct Plain {
     steps: HashMap<StepId, Step>,
-    transfers: HashMap<TransferId, Transfer>,
+    transfers: Transfers,
 }
 
 /// A step that is at work.
@@ -49,7 +47,10 @@ impl Renderer for Plain {
             | Event::StepFailed { .. } => self.step(event, now, out),
             Event::TransferStarted { .. }
             | Event::TransferProgress { .. }
-            | Event::TransferFinished { .. } => self.transfer(event, now, out),
+            | Event::TransferFinished { .. } => match self.transfers.note(event, now) {
+                Some(news) => writeln!(out, "{news}"),
+                None => Ok(()),
+            },
             Event::Warning { message, line } => writeln!(out, "warning: {}", words::warning(message, *line)),
             Event::Built { manifest } => writeln!(out, "built {manifest}"),
             Event::Written { place, manifest } => writeln!(out, "wrote {} {manifest}", harmless(place)),
@@ -111,39 +112,6 @@ impl Plain {
             output(out, step, now.saturating_sub(ended.since), &text)?;
         }
         line(out, step, how)
-    }
-
-    /// A transfer is announced when its first bytes have moved: many a blob turns out to be there already.
-    fn transfer(&mut self, event: &Event, now: Duration, out: &mut dyn Write) -> io::Result<()> {
-        match event {
-            Event::TransferStarted {
-                transfer,
-                direction,
-                digest,
-                size,
-                place,
-            } => {
-                self.transfers.insert(
-                    *transfer,
-                    Transfer::new(*direction, digest.as_ref(), *size, place, now),
-                );
-            }
-            Event::TransferProgress { transfer, bytes } => {
-                if let Some(moving) = self.transfers.get_mut(transfer) {
-                    let announced = std::mem::replace(&mut moving.moved, *bytes) > 0;
-                    if !announced && *bytes > 0 {
-                        return writeln!(out, "{}", moving.title());
-                    }
-                }
-            }
-            Event::TransferFinished { transfer, how } => {
-                if let Some(done) = self.transfers.remove(transfer) {
-                    return writeln!(out, "{}", done.outcome(*how, now));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
     }
 }
 

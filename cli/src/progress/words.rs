@@ -2,13 +2,7 @@
 
 use std::time::Duration;
 
-use rbuild::{
-    Digest,
-    event::{Direction, Moved},
-};
-
 use super::lines::harmless;
-use crate::options::human;
 
 /// `[build 2/5] RUN make`; a stage without a name is called by its number.
 pub fn title(stage: &str, position: usize, of: usize, instruction: &str) -> String {
@@ -27,76 +21,6 @@ pub fn elapsed(time: Duration) -> String {
         0..60 => format!("{seconds}.{}s", time.subsec_millis() / 100),
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
-/// A blob that moves.
-pub struct Transfer {
-    /// Which way.
-    pub direction: Direction,
-    /// The blob's short name.
-    pub blob: String,
-    /// In bytes.
-    pub size: u64,
-    /// Where from or to.
-    pub place: String,
-    /// When it began.
-    pub since: Duration,
-    /// Bytes that have moved.
-    pub moved: u64,
-}
-
-impl Transfer {
-    /// One that has just begun.
-    pub fn new(direction: Direction, digest: Option<&Digest>, size: u64, place: &str, now: Duration) -> Self {
-        Self {
-            direction,
-            blob: digest.map_or_else(|| "a file".to_owned(), Digest::short),
-            size,
-            place: harmless(place),
-            since: now,
-            moved: 0,
-        }
-    }
-
-    /// `pull 0123456789ab (30 MB) from registry.example/app`.
-    pub fn title(&self) -> String {
-        let (verb, preposition) = self.words();
-        format!(
-            "{verb} {} ({}) {preposition} {}",
-            self.blob,
-            human(self.size),
-            self.place
-        )
-    }
-
-    /// `pull 0123456789ab 12 MB of 30 MB from registry.example/app`.
-    pub fn state(&self) -> String {
-        let (verb, preposition) = self.words();
-        let (moved, size) = (human(self.moved), human(self.size));
-        format!(
-            "{verb} {} {moved} of {size} {preposition} {}",
-            self.blob, self.place
-        )
-    }
-
-    /// `pull 0123456789ab: done in 1.2s`.
-    pub fn outcome(&self, how: Moved, now: Duration) -> String {
-        let (verb, _) = self.words();
-        let took = elapsed(now.saturating_sub(self.since));
-        let outcome = match how {
-            Moved::Copied => format!("done in {took}"),
-            Moved::Existed => "already there".to_owned(),
-            Moved::Mounted => "mounted from another repository".to_owned(),
-        };
-        format!("{verb} {}: {outcome}", self.blob)
-    }
-
-    fn words(&self) -> (&'static str, &'static str) {
-        match self.direction {
-            Direction::Pull => ("pull", "from"),
-            Direction::Push => ("push", "to"),
-        }
     }
 }
 
