@@ -77,6 +77,14 @@ impl<W> Part<W> {
         (self.size > 0 && !tag.starts_with("W/")).then_some(tag)
     }
 
+    /// Whether an answer with a part of a file begins where this one ends.
+    fn goes_on(&self, response: &Response) -> bool {
+        let same = validators(response)
+            .etag
+            .is_none_or(|tag| Some(tag) == self.validators.etag);
+        same && range_start(response) == Some(self.size)
+    }
+
     fn finish(self) -> Downloaded<W> {
         Downloaded {
             out: self.out,
@@ -113,7 +121,13 @@ impl Registry {
                 let kept = part.take();
                 let mut next = match (response.status(), kept) {
                     (StatusCode::NOT_MODIFIED, None) if known.is_some() => return Ok(false),
-                    (StatusCode::PARTIAL_CONTENT, Some(part)) => self.rest(part, &response, &place)?,
+                    (StatusCode::PARTIAL_CONTENT, Some(part)) => match part.goes_on(&response) {
+                        true => part,
+                        false => {
+                            let why = "the server sent another part than was asked for";
+                            return Err(broken(&response, &place, part.size, why));
+                        }
+                    },
                     (StatusCode::OK, _) => {
                         let out = begin().map_err(|error| failed(Cause::Write(error)))?;
                         Part::begin(out, &response)
@@ -141,22 +155,6 @@ impl Registry {
                 Err(failure) => attempts.pause(&place, failure).await?,
             }
         }
-    }
-
-    /// The part that an answer is the rest of, if it is.
-    fn rest<W>(&self, part: Part<W>, response: &Response, place: &str) -> Result<Part<W>, Failure> {
-        let same = validators(response)
-            .etag
-            .is_none_or(|tag| Some(tag) == part.validators.etag);
-        if same && range_start(response) == Some(part.size) {
-            return Ok(part);
-        }
-        Err(broken(
-            response,
-            place,
-            part.size,
-            "the server sent another part than was asked for",
-        ))
     }
 
     /// The client for a host.
