@@ -26,7 +26,7 @@ use crate::{
 /// What a source stands for that is not in the context.
 pub(super) enum Remote {
     /// A file, which is here already.
-    File(Download),
+    File(Box<Download>),
     /// A commit, whose files are fetched once it is sure that they are needed.
     Commit(Wanted, Commit),
 }
@@ -47,7 +47,10 @@ pub(super) async fn look_up(shared: &Shared, job: &Job) -> Result<Vec<Option<Rem
     let mut found = Vec::new();
     for source in &job.sources {
         found.push(match source {
-            From::Url(url) => Some(Remote::File(shared.fetcher.download(url, checksum).await?)),
+            From::Url(url) => {
+                let download = shared.fetcher.download(url, checksum).await?;
+                Some(Remote::File(Box::new(download)))
+            }
             From::Git(source) => {
                 let wanted = wanted(job, source);
                 let commit = shared.fetcher.commit(&wanted).await?;
