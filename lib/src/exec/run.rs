@@ -21,7 +21,7 @@ use super::{
 use crate::event::Stream;
 
 /// Output is handed on in pieces of at most this size: what a pipe holds.
-const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = 64 * 1024;
 
 pub(super) fn run(
     spec: &RunSpec,
@@ -50,7 +50,7 @@ pub(super) fn run(
     outcome(spec, report)
 }
 
-fn outcome(spec: &RunSpec, report: Report) -> Result<Outcome, Error> {
+pub(super) fn outcome(spec: &RunSpec, report: Report) -> Result<Outcome, Error> {
     Err(match report {
         Report::Exited(code) => return Ok(Outcome::Exited(code)),
         Report::Signaled(signal) => return Ok(Outcome::Signaled(signal)),
@@ -170,7 +170,7 @@ impl Drop for Running {
 }
 
 /// Hands on what a pipe holds: one piece, or with `all` everything. A pipe at its end is closed.
-fn drain(
+pub(super) fn drain(
     stream: Stream,
     pipe: &mut Option<PipeReader>,
     all: bool,

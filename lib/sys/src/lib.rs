@@ -16,7 +16,7 @@ mod process;
 pub mod seccomp;
 mod trace;
 
-pub use descriptor::{receive_descriptor, send_descriptor};
+pub use descriptor::{receive_descriptor, send_descriptor, send_descriptor_in_bulk};
 pub use memory::{read_memory, read_string, write_memory};
 pub use mount::{MountAttributes, set_mount_attributes};
 pub use namespace::{loopback_up, new_session_keyring, unshare};

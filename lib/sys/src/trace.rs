@@ -5,6 +5,12 @@ use std::{io, marker::PhantomData, mem, ptr};
 /// The general registers, for `PTRACE_GETREGSET`.
 const NT_PRSTATUS: usize = 1;
 
+/// What a stop at a system call says in place of a signal, with `PTRACE_O_TRACESYSGOOD`.
+const SYSTEM_CALL: i32 = libc::SIGTRAP | 0x80;
+
+/// `linux/ptrace.h`; libc has it for some targets only.
+const PTRACE_LISTEN: libc::c_uint = 0x4208;
+
 /// A thread that this thread traces; no other thread of this process can.
 #[derive(Debug)]
 pub struct Tracee {
@@ -17,14 +23,18 @@ pub struct Tracee {
 pub enum Stop {
     /// A filter's verdict was `Trace`, with this number; the call has not been made.
     Seccomp(u16),
-    /// It runs another program now.
-    Exec,
+    /// The system call has been made that it was resumed into with [`Tracee::resume_to_return`].
+    Returned,
+    /// It runs another program now, and is its process's only thread; this was its number before.
+    Exec(i32),
     /// It has a child or a thread of this number, which is traced as well.
     Fork(i32),
     /// A signal came, to be passed on by [`Tracee::resume`] or not.
     Signal(i32),
-    /// A signal stopped it, or that was noticed by the tracer.
-    Group,
+    /// A signal stopped its process, until another one lets it go on: to be left so by [`Tracee::leave_stopped`].
+    Group(i32),
+    /// It is new, or was let go on by a signal after it had been stopped by one.
+    Started,
     /// Something else that it stops for.
     Other(i32),
     /// It exited with this code.
@@ -40,6 +50,7 @@ impl Tracee {
     /// EPERM if it may not be traced (it is another user's, traced already, or Yama forbids it).
     pub fn seize(thread: i32) -> io::Result<Self> {
         let options = libc::PTRACE_O_EXITKILL
+            | libc::PTRACE_O_TRACESYSGOOD
             | libc::PTRACE_O_TRACESECCOMP
             | libc::PTRACE_O_TRACEEXEC
             | libc::PTRACE_O_TRACEFORK
@@ -62,29 +73,45 @@ impl Tracee {
 
     /// Waits until it stops or ends.
     pub fn wait(&self) -> io::Result<Stop> {
-        let mut status = 0;
-        // SAFETY: the pointer is to a number that the call writes.
-        while unsafe { libc::waitpid(self.thread, &raw mut status, libc::__WALL) } < 0 {
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        }
+        wait_for(self.thread).and_then(|(_, status)| self.meaning(status))
+    }
+
+    /// Waits until any tracee or child of the calling thread stops or ends. ECHILD if there is none left.
+    ///
+    /// What is told of one that was killed meanwhile is [`Stop::Other`]; its end is told next.
+    pub fn wait_any() -> io::Result<(Self, Stop)> {
+        let (thread, status) = wait_for(-1)?;
+        let tracee = Self::of(thread);
+        let stop = match tracee.meaning(status) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Stop::Other(0),
+            other => other?,
+        };
+        Ok((tracee, stop))
+    }
+
+    /// Its number.
+    pub fn thread(&self) -> i32 {
+        self.thread
+    }
+
+    fn meaning(&self, status: i32) -> io::Result<Stop> {
         if libc::WIFEXITED(status) {
             return Ok(Stop::Exited(libc::WEXITSTATUS(status)));
         }
         if libc::WIFSIGNALED(status) {
             return Ok(Stop::Killed(libc::WTERMSIG(status)));
         }
-        let event = status >> 16;
+        let (event, signal) = (status >> 16, libc::WSTOPSIG(status));
         Ok(match event {
-            0 => Stop::Signal(libc::WSTOPSIG(status)),
+            0 if signal == SYSTEM_CALL => Stop::Returned,
+            0 => Stop::Signal(signal),
             libc::PTRACE_EVENT_SECCOMP => Stop::Seccomp(self.message()? as u16),
-            libc::PTRACE_EVENT_EXEC => Stop::Exec,
+            libc::PTRACE_EVENT_EXEC => Stop::Exec(self.message()? as i32),
             libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
                 Stop::Fork(self.message()? as i32)
             }
-            libc::PTRACE_EVENT_STOP => Stop::Group,
+            libc::PTRACE_EVENT_STOP if signal == libc::SIGTRAP => Stop::Started,
+            libc::PTRACE_EVENT_STOP => Stop::Group(signal),
             other => Stop::Other(other),
         })
     }
@@ -99,10 +126,23 @@ impl Tracee {
 
     /// Lets it go on, after it has got this signal if there is one.
     pub fn resume(&self, signal: Option<i32>) -> io::Result<()> {
+        self.go_on(libc::PTRACE_CONT, signal.unwrap_or(0))
+    }
+
+    /// Lets it go on at [`Stop::Seccomp`], and stops it again when the call returns.
+    pub fn resume_to_return(&self) -> io::Result<()> {
+        self.go_on(libc::PTRACE_SYSCALL, 0)
+    }
+
+    /// Leaves it stopped at [`Stop::Group`], until a signal lets it go on.
+    pub fn leave_stopped(&self) -> io::Result<()> {
+        self.go_on(PTRACE_LISTEN, 0)
+    }
+
+    fn go_on(&self, how: libc::c_uint, signal: i32) -> io::Result<()> {
         let none: *mut libc::c_void = ptr::null_mut();
-        let signal = libc::c_long::from(signal.unwrap_or(0));
         // SAFETY: neither argument is used as a pointer.
-        checked(unsafe { libc::ptrace(libc::PTRACE_CONT, self.thread, none, signal) })
+        checked(unsafe { libc::ptrace(how as _, self.thread, none, libc::c_long::from(signal)) })
     }
 
     /// Does not trace it any more; it goes on.
@@ -151,6 +191,43 @@ impl Registers {
         self.0.sp
     }
 
+    /// Moves the end of the stack.
+    pub fn set_stack_pointer(&mut self, address: u64) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            self.0.rsp = address;
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            self.0.sp = address;
+        }
+    }
+
+    /// Makes it another system call, at [`Stop::Seccomp`].
+    #[cfg(target_arch = "x86_64")]
+    pub fn set_number(&mut self, number: u32) {
+        self.0.orig_rax = number.into();
+    }
+
+    /// Lets no system call be made, at [`Stop::Seccomp`]; this is what it returns then.
+    #[cfg(target_arch = "x86_64")]
+    pub fn skip(&mut self, result: i64) {
+        self.0.orig_rax = u64::MAX;
+        self.set_result(result);
+    }
+
+    /// What the system call returned.
+    #[cfg(target_arch = "x86_64")]
+    pub fn result(&self) -> i64 {
+        self.0.rax.cast_signed()
+    }
+
+    /// Makes the system call return something else.
+    #[cfg(target_arch = "x86_64")]
+    pub fn set_result(&mut self, result: i64) {
+        self.0.rax = result.cast_unsigned();
+    }
+
     /// The number of the system call.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     pub fn number(&self) -> u64 {
@@ -175,6 +252,22 @@ impl Registers {
         #[cfg(target_arch = "aarch64")]
         let arguments = self.0.regs.iter_mut().take(6);
         arguments.into_iter().nth(index)
+    }
+}
+
+/// Waits for a stop or the end of one of this thread's own, or of any with -1. Gives its number and what `waitpid` says.
+fn wait_for(thread: libc::pid_t) -> io::Result<(libc::pid_t, i32)> {
+    let mut status = 0;
+    loop {
+        // SAFETY: the pointer is to a number that the call writes.
+        let waited = unsafe { libc::waitpid(thread, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
+        if waited >= 0 {
+            return Ok((waited, status));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
     }
 }
 

@@ -181,7 +181,7 @@ fn a_program_is_replaced_by_another() {
         *registers.argument(0).unwrap() = place;
         tracee.set_registers(registers).unwrap();
         tracee.resume(None).unwrap();
-        assert_eq!(tracee.wait().unwrap(), Stop::Exec);
+        assert_eq!(tracee.wait().unwrap(), Stop::Exec(child.pid()));
         tracee.detach().unwrap();
         assert_eq!(ended(child), Ended::Exited(0));
         assert_eq!(fs::read_to_string(said).unwrap(), "name\n");
@@ -210,7 +210,7 @@ fn signals_and_children_of_a_tracee_are_seen() {
             panic!("no fork")
         };
         let grandchild = Tracee::of(grandchild);
-        assert_eq!(grandchild.wait().unwrap(), Stop::Group);
+        assert_eq!(grandchild.wait().unwrap(), Stop::Started);
         grandchild.resume(None).unwrap();
         tracee.resume(None).unwrap();
         assert_eq!(grandchild.wait().unwrap(), Stop::Exited(5));

@@ -15,7 +15,7 @@
 //! device nodes that cannot be opened outside of `/dev`, and by what is hidden in `/proc` and `/sys`.
 
 mod mounts;
-mod payload;
+pub(super) mod payload;
 mod place;
 pub(super) mod root;
 mod system;

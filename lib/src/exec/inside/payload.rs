@@ -53,8 +53,7 @@ pub(super) fn become_payload(
     output: [BorrowedFd<'_>; 2],
     monitor: BorrowedFd<'_>,
 ) -> Result<Infallible, Report> {
-    let argv = c_strings(&spec.argv)?;
-    let env = c_strings(&spec.env)?;
+    let words = Words::of(spec)?;
     let _ = rbuild_sys::new_session_keyring();
     rustix::process::chdir(&spec.cwd)
         .doing(|| format!("change to the working directory {}", spec.cwd.display()))?;
@@ -68,7 +67,20 @@ pub(super) fn become_payload(
         return Err(Report::Failed("the parent process is gone".to_owned()));
     }
     rbuild_sys::default_signals(&[]);
-    execute(spec, &argv, &env)
+    execute(spec, &words)
+}
+
+/// Arguments and environment as `exec` wants them.
+pub(in crate::exec) struct Words {
+    argv: Vec<CString>,
+    env: Vec<CString>,
+}
+
+impl Words {
+    pub fn of(spec: &RunSpec) -> Result<Self, Report> {
+        let (argv, env) = (c_strings(&spec.argv)?, c_strings(&spec.env)?);
+        Ok(Self { argv, env })
+    }
 }
 
 fn c_strings(strings: &[OsString]) -> Result<Vec<CString>, Report> {
@@ -109,7 +121,7 @@ fn not_that_user(user: &User, error: Errno) -> Report {
     }
 }
 
-fn limits() -> rustix::io::Result<()> {
+pub(in crate::exec) fn limits() -> rustix::io::Result<()> {
     let files = getrlimit(Resource::Nofile);
     let hard = files.maximum.unwrap_or(MOST_DESCRIPTORS).min(MOST_DESCRIPTORS);
     setrlimit(
@@ -166,7 +178,7 @@ fn become_user(user: &User) -> Result<(), Report> {
 
 /// Starts the program: as named where the name has a slash, else the first of that name in `PATH`. The current
 /// directory is not searched, whatever `PATH` says.
-fn execute(spec: &RunSpec, argv: &[CString], env: &[CString]) -> Result<Infallible, Report> {
+pub(in crate::exec) fn execute(spec: &RunSpec, words: &Words) -> Result<Infallible, Report> {
     let Some(program) = spec.argv.first().filter(|name| !name.is_empty()) else {
         return Err(Report::Start {
             code: 127,
@@ -179,7 +191,7 @@ fn execute(spec: &RunSpec, argv: &[CString], env: &[CString]) -> Result<Infallib
         search(program, &spec.env)?
     };
     let path = CString::new(found.as_os_str().as_bytes()).unwrap_or_default();
-    let Err(error) = nix::unistd::execve(&path, argv, env);
+    let Err(error) = nix::unistd::execve(&path, &words.argv, &words.env);
     Err(why_not(&found, Errno::from_raw_os_error(error as i32)))
 }
 

@@ -8,20 +8,36 @@
 //! - `asked`: [`Asked`], one system call that waits for its answer: its arguments, memory and descriptors
 //! - `process`: [`Process`] and [`Family`], the processes of a run, and what each believes of itself
 //! - `who`: [`Who`], ids and capabilities as a process believes to have them
+//! - `run`, `start`: a run as its caller sees it; the first process on its way to become the payload
+//! - `filter`: which calls the kernel makes at once, which are asked about, and which are refused
+//! - `serve`: the thread that answers
+//! - `tracer`: the thread that knows all processes and lets them `exec`
+//! - `load`: what an `exec` loads
 //! - `calls`: one handler for each system call that is answered here
 
 mod asked;
 mod calls;
+mod filter;
+mod load;
 mod process;
+mod run;
+mod serve;
+mod start;
+mod tracer;
 mod who;
 
 pub(crate) use asked::{Answer, Asked, Reply};
+pub(crate) use load::{Program, Programs};
 pub(crate) use process::{Family, Process};
-pub(crate) use who::{Four, Who};
+pub(crate) use who::{FileCapabilities, Four, SetIds, Who};
 
 /// What all handlers of a run share. They may be called on several threads at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     /// The processes.
     pub family: Family,
+    /// What can be executed.
+    pub programs: Box<dyn Programs>,
+    /// The name of the machine, as the run sees it.
+    pub hostname: String,
 }

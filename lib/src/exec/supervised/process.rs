@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub root: Option<Arc<OwnedFd>>,
     /// The program, as a path in the root of the run.
     pub program: Arc<[u8]>,
+    /// Where in its memory the path of the next program is put.
+    pub place: u64,
 }
 
 impl Process {
@@ -67,6 +69,16 @@ impl Process {
 
     pub fn set_root(&self, root: Option<OwnedFd>) {
         self.state().root = root.map(Arc::new);
+    }
+
+    /// Where in its memory the path of the next program is put.
+    pub fn place(&self) -> u64 {
+        self.state().place
+    }
+
+    /// What a child of it begins with.
+    pub fn inherited(&self) -> State {
+        self.state().clone()
     }
 
     /// The program that it runs, as a path in the root of the run.

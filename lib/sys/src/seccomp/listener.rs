@@ -32,12 +32,21 @@ pub struct Listener(OwnedFd);
 impl Filter {
     /// Like [`install`](Self::install), and whoever holds the listener is asked about calls to [`Notify`].
     ///
+    /// Where the kernel can (Linux 5.19), no signal that does not kill ends a call that was received: else it would be
+    /// begun again, and what has been done for it would be done twice.
+    ///
     /// [`Notify`]: super::Verdict::Notify
     ///
     /// # Errors
     /// As for [`install`](Self::install), and EBUSY if the thread is under a filter with a listener already.
     pub fn install_listening(&self) -> io::Result<Listener> {
-        let fd = install(&mut self.program(), libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+        let patient = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+        let fd = match install(&mut self.program(), patient) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                install(&mut self.program(), libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?
+            }
+            other => other?,
+        };
         let fd = i32::try_from(fd).map_err(|_| io::Error::from(Errno::BADF))?;
         // SAFETY: with this flag the kernel returns a new descriptor, which nobody else knows.
         Ok(Listener(unsafe { OwnedFd::from_raw_fd(fd) }))
@@ -145,6 +154,23 @@ impl Listener {
         self.add(call, descriptor, close_on_exec, 0)
     }
 
+    /// Puts a copy of this descriptor in place of one that the calling process has. The call still waits.
+    pub fn replace(
+        &self,
+        call: &Call,
+        place: i32,
+        descriptor: BorrowedFd<'_>,
+        close_on_exec: bool,
+    ) -> io::Result<()> {
+        let request = request(call, descriptor, close_on_exec);
+        self.send(libc::seccomp_notif_addfd {
+            flags: libc::SECCOMP_ADDFD_FLAG_SETFD as u32,
+            newfd: place.cast_unsigned(),
+            ..request
+        })
+        .map(drop)
+    }
+
     fn add(
         &self,
         call: &Call,
@@ -152,17 +178,13 @@ impl Listener {
         close_on_exec: bool,
         flags: libc::c_ulong,
     ) -> io::Result<i32> {
-        let request = libc::seccomp_notif_addfd {
-            id: call.id,
+        self.send(libc::seccomp_notif_addfd {
             flags: flags as u32,
-            srcfd: descriptor.as_raw_fd().cast_unsigned(),
-            newfd: 0,
-            newfd_flags: if close_on_exec {
-                libc::O_CLOEXEC.cast_unsigned()
-            } else {
-                0
-            },
-        };
+            ..request(call, descriptor, close_on_exec)
+        })
+    }
+
+    fn send(&self, request: libc::seccomp_notif_addfd) -> io::Result<i32> {
         // SAFETY: the pointer is to the structure that this request reads.
         let result = unsafe {
             libc::ioctl(
@@ -185,6 +207,20 @@ impl AsFd for Listener {
 impl From<OwnedFd> for Listener {
     fn from(descriptor: OwnedFd) -> Self {
         Self(descriptor)
+    }
+}
+
+fn request(call: &Call, descriptor: BorrowedFd<'_>, close_on_exec: bool) -> libc::seccomp_notif_addfd {
+    libc::seccomp_notif_addfd {
+        id: call.id,
+        flags: 0,
+        srcfd: descriptor.as_raw_fd().cast_unsigned(),
+        newfd: 0,
+        newfd_flags: if close_on_exec {
+            libc::O_CLOEXEC.cast_unsigned()
+        } else {
+            0
+        },
     }
 }
 

@@ -1,4 +1,13 @@
 //! One handler for each system call that is answered here.
+//!
+//! - `ids`: users and groups; `capabilities`: those of processes
+//! - `signals`: what concerns other processes, which must be the run's own
+//! - `own`: what a process says or asks about itself
+
+mod capabilities;
+mod ids;
+mod own;
+mod signals;
 
 use super::{Asked, Reply};
 
@@ -9,4 +18,4 @@ pub(crate) type Handler = fn(&Asked<'_>) -> Reply;
 pub(crate) type Table = &'static [(nix::libc::c_long, Handler)];
 
 /// All tables.
-pub(crate) const TABLES: &[Table] = &[];
+pub(crate) const TABLES: &[Table] = &[ids::TABLE, capabilities::TABLE, signals::TABLE, own::TABLE];

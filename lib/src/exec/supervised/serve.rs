@@ -1,0 +1,121 @@
+//! The thread that answers.
+
+use std::{io, os::fd::BorrowedFd, thread::Scope};
+
+use rbuild_sys::seccomp::{Call, Listener};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+};
+
+use super::{
+    Answer, Asked, Reply, Shared,
+    calls::{Handler, TABLES},
+};
+
+/// Handlers by the numbers of their calls.
+pub(super) struct Handlers(Vec<Option<Handler>>);
+
+impl Handlers {
+    pub fn new() -> Self {
+        let mut handlers = Vec::new();
+        for (number, handler) in TABLES.iter().copied().flatten() {
+            let Ok(number) = usize::try_from(*number) else {
+                continue;
+            };
+            if handlers.len() <= number {
+                handlers.resize(number + 1, None);
+            }
+            handlers[number] = Some(*handler);
+        }
+        Self(handlers)
+    }
+
+    /// The calls that have one.
+    pub fn numbers(&self) -> Vec<u32> {
+        let numbers = self.0.iter().enumerate().filter(|(_, handler)| handler.is_some());
+        numbers
+            .filter_map(|(number, _)| u32::try_from(number).ok())
+            .collect()
+    }
+
+    fn of(&self, call: &Call) -> Option<Handler> {
+        self.0.get(call.number as usize).copied().flatten()
+    }
+}
+
+/// Answers calls until nobody can make any, or `end` is at its end.
+pub(super) fn serve<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    listener: &'scope Listener,
+    shared: &'env Shared,
+    handlers: &Handlers,
+    end: BorrowedFd<'_>,
+) -> io::Result<()> {
+    // Not every kernel can; it is no more than faster.
+    let _ = listener.wake_synchronously();
+    loop {
+        let mut sources = [
+            PollFd::new(listener, PollFlags::IN),
+            PollFd::from_borrowed_fd(end, PollFlags::IN),
+        ];
+        match poll(&mut sources, None) {
+            Err(Errno::INTR) => continue,
+            other => other?,
+        };
+        let [calls, end] = sources.map(|source| source.revents());
+        if calls.contains(PollFlags::IN) {
+            if let Some(call) = listener.receive()? {
+                handle(scope, listener, shared, handlers, call);
+            }
+        } else if !calls.is_empty() || !end.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// Answers a call, or has it answered later. Whoever asked may be gone by then: nobody needs the answer then.
+fn handle<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    listener: &'scope Listener,
+    shared: &'env Shared,
+    handlers: &Handlers,
+    call: Call,
+) {
+    let (Some(process), Some(handler)) = (shared.family.of(call.thread), handlers.of(&call)) else {
+        let _ = listener.fail(&call, Errno::NOSYS);
+        return;
+    };
+    let asked = Asked::new(call, process, listener, shared);
+    match handler(&asked) {
+        Ok(Answer::Later(work)) => {
+            let started = std::thread::Builder::new().spawn_scoped(scope, move || {
+                let reply = work(&asked);
+                respond(listener, &call, reply);
+            });
+            if started.is_err() {
+                let _ = listener.fail(&call, Errno::AGAIN);
+            }
+        }
+        reply => respond(listener, &call, reply),
+    }
+}
+
+fn respond(listener: &Listener, call: &Call, reply: Reply) {
+    use std::os::fd::AsFd;
+    let _ = match reply {
+        Ok(Answer::Value(value)) => listener.answer(call, value),
+        Ok(Answer::Descriptor { file, close_on_exec }) => {
+            match listener.answer_with(call, file.as_fd(), close_on_exec) {
+                // It has as many descriptors as it may.
+                Err(error) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
+                    listener.fail(call, Errno::MFILE)
+                }
+                other => other,
+            }
+        }
+        Ok(Answer::Proceed) => listener.proceed(call),
+        Ok(Answer::Later(_)) => listener.fail(call, Errno::NOSYS),
+        Err(errno) => listener.fail(call, errno),
+    };
+}

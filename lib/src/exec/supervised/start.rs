@@ -1,0 +1,115 @@
+//! The first process on its way to become the payload.
+//!
+//! As soon as it is under the filter, its names and ids are those of the run: from then on it does what it would do in
+//! a root of its own.
+
+use std::{
+    convert::Infallible,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+};
+
+use nix::libc;
+use rbuild_sys::{
+    seccomp::{Filter, Verdict},
+    send_descriptor_in_bulk,
+};
+use rustix::{
+    fs::{Gid, Mode, Uid},
+    io::Errno,
+    thread::{CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities},
+};
+
+use super::filter::rule;
+use crate::exec::{
+    RunSpec,
+    child::{Doing, Report},
+    inside::payload,
+};
+
+/// What the child gets from its parent.
+pub(super) struct Child<'a> {
+    pub spec: &'a RunSpec,
+    pub filter: &'a Filter,
+    pub output: [BorrowedFd<'a>; 2],
+    /// Says that it is traced.
+    pub go: BorrowedFd<'a>,
+    /// Takes the listener.
+    pub socket: &'a UnixStream,
+    /// Where it really is.
+    pub directory: BorrowedFd<'a>,
+}
+
+impl Child<'_> {
+    /// Turns this process into the payload.
+    pub fn become_payload(&self) -> Result<Infallible, Report> {
+        let payload = payload::Words::of(self.spec)?;
+        let mut byte = [0];
+        match rustix::io::retry_on_intr(|| rustix::io::read(self.go, &mut byte)) {
+            Ok(1) => {}
+            _ => return Err(Report::Failed("the parent process is gone".to_owned())),
+        }
+        self.put_down_everything()?;
+        let closed = Filter {
+            rules: vec![rule(libc::SYS_sendmmsg, &[], Verdict::Fail(libc::ENOSYS as u16))],
+            otherwise: Verdict::Allow,
+        };
+        self.filter
+            .install_listening()
+            .and_then(|listener| send_descriptor_in_bulk(self.socket, &listener))
+            .and_then(|()| closed.install())
+            .doing(|| "install a filter of system calls".to_owned())?;
+        self.arrive()?;
+        rbuild_sys::default_signals(&[]);
+        payload::execute(self.spec, &payload)
+    }
+
+    /// What the machine knows of this process: nothing that it would need.
+    fn put_down_everything(&self) -> Result<(), Report> {
+        let streams = || {
+            rustix::stdio::dup2_stdout(self.output[0])?;
+            rustix::stdio::dup2_stderr(self.output[1])?;
+            rustix::process::fchdir(self.directory)
+        };
+        streams().doing(|| "set up standard output".to_owned())?;
+        payload::limits().doing(|| "set resource limits".to_owned())?;
+        rustix::process::umask(Mode::from_raw_mode(0o022));
+        let _ = rbuild_sys::new_session_keyring();
+        let _ = clear_ambient_capability_set();
+        let none = CapabilitySet::empty();
+        let nothing = CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        };
+        rustix::thread::set_no_new_privs(true)
+            .and_then(|()| set_capabilities(None, nothing))
+            .doing(|| "give up capabilities".to_owned())
+    }
+
+    /// Under the filter: goes to the working directory, and becomes the user.
+    fn arrive(&self) -> Result<(), Report> {
+        let cwd = &self.spec.cwd;
+        rustix::process::chdir(cwd).doing(|| format!("change to the working directory {}", cwd.display()))?;
+        let user = &self.spec.user;
+        let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
+        let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+        rustix::thread::set_thread_groups(&groups)
+            .and_then(|()| rustix::thread::set_thread_res_gid(gid, gid, gid))
+            .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
+            .doing(|| format!("become user {}:{}", user.uid, user.gid))
+    }
+}
+
+/// The descriptors that the child needs.
+pub(super) fn kept<'a>(child: &Child<'a>) -> [BorrowedFd<'a>; 5] {
+    [
+        child.output[0],
+        child.output[1],
+        child.go,
+        child.socket.as_fd(),
+        child.directory,
+    ]
+}

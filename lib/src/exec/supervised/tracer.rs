@@ -1,0 +1,252 @@
+//! The thread that traces: it knows every process of a run from birth to end, and lets them `exec`.
+//!
+//! A process begins stopped. Its parent says that it has a child, and stops as well; whichever of the two is seen
+//! first makes the child known, so nothing waits for the other to be seen, and a parent may die in between.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
+
+use rbuild_sys::{Registers, Stop, Tracee};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{
+    Shared,
+    load::{Loader, Plan},
+    process::{Process, State},
+};
+use crate::exec::Outcome;
+
+/// Follows the first process and all that come of it until none is left, and says how the first one ended.
+pub(super) fn trace(
+    first: i32,
+    state: State,
+    shared: &Shared,
+    loader: Loader<'_>,
+    begin: impl FnOnce(),
+) -> io::Result<Option<Outcome>> {
+    Tracee::seize(first)?;
+    shared.family.begin(first, state);
+    begin();
+    let mut tracer = Tracer {
+        shared,
+        loader,
+        first,
+        outcome: None,
+        early: HashSet::new(),
+        executing: HashMap::new(),
+        busy: HashMap::new(),
+    };
+    loop {
+        match Tracee::wait_any() {
+            Ok((tracee, stop)) => tracer.stopped(&tracee, stop),
+            Err(error) if error.raw_os_error() == Some(nix::libc::ECHILD) => return Ok(tracer.outcome),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+struct Tracer<'a> {
+    shared: &'a Shared,
+    loader: Loader<'a>,
+    first: i32,
+    /// How the first process ended. From then on everything else is ended.
+    outcome: Option<Outcome>,
+    /// Threads that were seen before their parents said that they have them.
+    early: HashSet<i32>,
+    /// Threads whose `exec` the kernel is at.
+    executing: HashMap<i32, Executing>,
+    /// Places in memory that hold a path for a thread in `executing`, and threads that wait for theirs: processes
+    /// with the same memory share one.
+    busy: HashMap<u64, Vec<i32>>,
+}
+
+struct Executing {
+    /// As they were before.
+    registers: Registers,
+    place: u64,
+    plan: Plan,
+}
+
+impl Tracer<'_> {
+    /// Does what a stop asks for. Errors of ptrace mean that the thread was killed, which is told next.
+    fn stopped(&mut self, tracee: &Tracee, stop: Stop) {
+        let thread = tracee.thread();
+        let _ = match stop {
+            Stop::Exited(code) => return self.ended(thread, Outcome::Exited(code)),
+            Stop::Killed(signal) => return self.ended(thread, Outcome::Signaled(signal)),
+            Stop::Started => self.started(tracee),
+            Stop::Fork(child) => self.forked(tracee, child),
+            Stop::Seccomp(_) => self.execute(tracee),
+            Stop::Returned => self.not_executed(tracee),
+            Stop::Exec(before) => self.executed(tracee, before),
+            Stop::Signal(signal) => tracee.resume(Some(signal)),
+            Stop::Group(_) => tracee.leave_stopped(),
+            Stop::Other(_) => tracee.resume(None),
+        };
+    }
+
+    fn ended(&mut self, thread: i32, outcome: Outcome) {
+        self.shared.family.remove(thread);
+        self.release(thread);
+        if thread == self.first {
+            self.outcome = Some(outcome);
+            for process in self.shared.family.processes() {
+                kill(process.id);
+            }
+            for thread in self.shared.family.threads() {
+                kill(thread);
+            }
+        }
+    }
+
+    fn started(&mut self, tracee: &Tracee) -> io::Result<()> {
+        let thread = tracee.thread();
+        if self.outcome.is_some() {
+            kill(thread);
+        } else if self.shared.family.of(thread).is_none() {
+            match self.kin(thread) {
+                Some((process, true)) => self.shared.family.add(thread, &process),
+                Some((parent, false)) => {
+                    self.shared.family.begin(thread, parent.inherited());
+                }
+                // Its parent is gone, and nobody knows who it is.
+                None => kill(thread),
+            }
+            self.early.insert(thread);
+        }
+        tracee.resume(None)
+    }
+
+    /// The process that a thread belongs to, or else its parent.
+    fn kin(&self, thread: i32) -> Option<(std::sync::Arc<Process>, bool)> {
+        let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+        let field = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+            value.trim().parse::<i32>().ok()
+        };
+        let group = field("Tgid:")?;
+        let kin = if group == thread { field("PPid:")? } else { group };
+        self.shared
+            .family
+            .process(kin)
+            .map(|process| (process, group != thread))
+    }
+
+    fn forked(&mut self, tracee: &Tracee, child: i32) -> io::Result<()> {
+        if !self.early.remove(&child)
+            && let Some(process) = self.shared.family.of(tracee.thread())
+        {
+            if makes_thread(tracee) {
+                self.shared.family.add(child, &process);
+            } else {
+                self.shared.family.begin(child, process.inherited());
+            }
+        }
+        tracee.resume(None)
+    }
+
+    /// A thread is about to make a call that the filter gives to the tracer: `exec`, unless the process has filters of
+    /// its own.
+    fn execute(&mut self, tracee: &Tracee) -> io::Result<()> {
+        let thread = tracee.thread();
+        let mut registers = tracee.registers()?;
+        let Some(process) = self.shared.family.of(thread) else {
+            kill(thread);
+            return tracee.resume(None);
+        };
+        let place = process.place();
+        if self.is_busy(place) {
+            // It goes on when the other is done.
+            self.busy.entry(place).or_default().push(thread);
+            return Ok(());
+        }
+        let before = registers;
+        match self.loader.plan(thread, &process, &mut registers) {
+            Ok(plan) => {
+                self.executing.insert(
+                    thread,
+                    Executing {
+                        registers: before,
+                        place,
+                        plan,
+                    },
+                );
+                tracee.set_registers(registers)?;
+                tracee.resume_to_return()
+            }
+            Err(errno) => {
+                registers.skip(-i64::from(errno.raw_os_error()));
+                tracee.set_registers(registers)?;
+                tracee.resume(None)
+            }
+        }
+    }
+
+    fn is_busy(&self, place: u64) -> bool {
+        self.executing.values().any(|executing| executing.place == place)
+    }
+
+    /// The kernel could not execute what was planned.
+    fn not_executed(&mut self, tracee: &Tracee) -> io::Result<()> {
+        let result = tracee.registers()?.result();
+        if let Some(mut executing) = self.release(tracee.thread()) {
+            executing.registers.set_result(result);
+            tracee.set_registers(executing.registers)?;
+        }
+        tracee.resume(None)
+    }
+
+    fn executed(&mut self, tracee: &Tracee, before: i32) -> io::Result<()> {
+        let thread = tracee.thread();
+        if before != thread {
+            self.shared.family.remove(before);
+        }
+        let done = match (self.release(before), self.shared.family.of(thread)) {
+            (Some(executing), Some(process)) => self.loader.finish(tracee, &process, executing.plan).is_ok(),
+            _ => false,
+        };
+        if !done {
+            kill(thread);
+        }
+        tracee.resume(None)
+    }
+
+    /// A thread does not need its place any more, whose next user goes on.
+    fn release(&mut self, thread: i32) -> Option<Executing> {
+        let executing = self.executing.remove(&thread);
+        let place = match &executing {
+            Some(executing) => executing.place,
+            None => {
+                self.busy.retain(|_, waiting| {
+                    waiting.retain(|waits| *waits != thread);
+                    !waiting.is_empty()
+                });
+                return None;
+            }
+        };
+        for next in self.busy.remove(&place).unwrap_or_default() {
+            let _ = self.execute(&Tracee::of(next));
+        }
+        executing
+    }
+}
+
+/// Whether the call that made a child made a thread.
+fn makes_thread(parent: &Tracee) -> bool {
+    let Ok(mut registers) = parent.registers() else {
+        return false;
+    };
+    registers.number() == nix::libc::SYS_clone.cast_unsigned()
+        && registers
+            .argument(0)
+            .is_some_and(|flags| *flags & nix::libc::CLONE_THREAD as u64 != 0)
+}
+
+/// Of a thread that has not been waited for, so the number is still its own.
+fn kill(thread: i32) {
+    if let Some(pid) = Pid::from_raw(thread) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
