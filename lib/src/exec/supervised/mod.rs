@@ -26,6 +26,9 @@ mod start;
 mod tracer;
 mod who;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use asked::{Answer, Asked, Reply};
 pub(crate) use load::{Program, Programs};
 pub(crate) use process::{Family, Process};

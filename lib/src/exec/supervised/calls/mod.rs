@@ -7,6 +7,8 @@
 mod capabilities;
 mod ids;
 mod own;
+#[cfg(test)]
+mod plain;
 mod signals;
 
 use super::{Asked, Reply};
@@ -18,4 +20,11 @@ pub(crate) type Handler = fn(&Asked<'_>) -> Reply;
 pub(crate) type Table = &'static [(nix::libc::c_long, Handler)];
 
 /// All tables.
-pub(crate) const TABLES: &[Table] = &[ids::TABLE, capabilities::TABLE, signals::TABLE, own::TABLE];
+pub(crate) const TABLES: &[Table] = &[
+    ids::TABLE,
+    capabilities::TABLE,
+    signals::TABLE,
+    own::TABLE,
+    #[cfg(test)]
+    plain::TABLE,
+];

@@ -68,7 +68,7 @@ impl Copies {
     }
 
     /// What the kernel can execute in place of a file. `name` is what the thread will be called.
-    pub fn of(
+    pub(super) fn of(
         &mut self,
         file: &File,
         kind: &Kind,
