@@ -99,6 +99,15 @@ struct Asked {
     environment: u64,
 }
 
+/// What scripts lead to.
+struct Followed {
+    program: Program,
+    file: File,
+    elf: Kind,
+    /// In place of the first argument.
+    arguments: Option<Vec<CString>>,
+}
+
 impl Loader<'_> {
     /// Looks at a call and makes it one that executes what was meant.
     pub fn plan(&mut self, thread: i32, process: &Process, registers: &mut Registers) -> Result<Plan, Errno> {
@@ -110,7 +119,12 @@ impl Loader<'_> {
             .next()
             .unwrap_or_default()
             .to_owned();
-        let (program, file, elf, arguments) = self.follow(process, program, &name)?;
+        let Followed {
+            program,
+            file,
+            elf,
+            arguments,
+        } = self.follow(process, program, &name)?;
         let loader = match &elf {
             Kind::Static => None,
             Kind::Dynamic(dynamic) => {
@@ -177,12 +191,7 @@ impl Loader<'_> {
     }
 
     /// Follows scripts to a program of this machine, and collects the arguments that come of it.
-    fn follow(
-        &self,
-        process: &Process,
-        mut program: Program,
-        name: &CString,
-    ) -> Result<(Program, File, Kind, Option<Vec<CString>>), Errno> {
+    fn follow(&self, process: &Process, mut program: Program, name: &CString) -> Result<Followed, Errno> {
         let mut name = name.clone();
         let mut arguments: Option<Vec<CString>> = None;
         for _ in 0..=MOST_INTERPRETERS {
@@ -192,7 +201,12 @@ impl Loader<'_> {
             let start = start.get(..length).unwrap_or_default();
             let Some(script) = script::parse(start)? else {
                 let elf = elf::look(&file)?;
-                return Ok((program, file, elf, arguments));
+                return Ok(Followed {
+                    program,
+                    file,
+                    elf,
+                    arguments,
+                });
             };
             let interpreter = c_string(script.interpreter.to_vec())?;
             let option = script
