@@ -1,8 +1,14 @@
 //! What root can build, an ordinary user with subordinate ids can build, too.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Command,
+};
 
 use rbuild_testutils::cages;
+use tempfile::TempDir;
 
 use crate::{common, crash};
 
@@ -12,16 +18,12 @@ fn an_ordinary_user_gets_the_same_images() {
     if !nix::unistd::geteuid().is_root() {
         return assert!(std::env::current_exe().unwrap().exists());
     }
-    let program = std::env::current_exe().unwrap();
+    let kit = Kit::new();
     cages::rootless(|room| {
-        let own = room.join("tests");
-        fs::copy(&program, &own).unwrap();
-        copy(&common::busybox(), &room.join("busybox"));
-        let output = Command::new(own)
+        let output = kit
+            .command(room)
             .args(["language::", "cache::", "crash::", "embed::", "secrets::"])
-            .env("TMPDIR", room)
             .env("HOME", room)
-            .env("RBUILD_TEST_BUSYBOX", room.join("busybox"))
             .current_dir(room)
             .output()
             .unwrap();
@@ -40,18 +42,46 @@ fn the_digest_is_the_same() {
         return;
     }
     let expected = crash::digest_of_work();
+    let kit = Kit::new();
     cages::rootless(|room| {
-        copy(&common::busybox(), &room.join("busybox"));
-        fs::copy(std::env::current_exe().unwrap(), room.join("tests")).unwrap();
-        let output = Command::new(room.join("tests"))
+        let output = kit
+            .command(room)
             .args(["--exact", "--nocapture", "crash::victim"])
-            .env("TMPDIR", room)
-            .env("RBUILD_TEST_BUSYBOX", room.join("busybox"))
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(said.contains(&expected), "{expected}: {said}");
     });
+}
+
+/// What an ordinary user needs to run tests: this checkout may be for root's eyes only.
+struct Kit {
+    program: Vec<u8>,
+    /// Holds the base image.
+    files: TempDir,
+}
+
+impl Kit {
+    fn new() -> Self {
+        let files = tempfile::tempdir().unwrap();
+        fs::set_permissions(files.path(), Permissions::from_mode(0o755)).unwrap();
+        copy(&common::busybox(), &files.path().join("busybox"));
+        let program = fs::read(std::env::current_exe().unwrap()).unwrap();
+        Self { program, files }
+    }
+
+    /// The tests as a command, in a cage and its room. The program is written there, where there are no other threads:
+    /// a child of one could have it open, and then it cannot be run.
+    fn command(&self, room: &Path) -> Command {
+        let program = room.join("tests");
+        fs::write(&program, &self.program).unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new(program);
+        command
+            .env("TMPDIR", room)
+            .env("RBUILD_TEST_BUSYBOX", self.files.path().join("busybox"));
+        command
+    }
 }
 
 fn copy(from: &Path, to: &Path) {
