@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::OnceLock,
 };
 
 use rbuild_testutils::registry::TestRegistry;
@@ -16,6 +17,12 @@ pub const BUSYBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/busy
 
 /// The command under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_rbuild");
+
+/// The command's bytes. A cage may hide the checkout, if it is for root's eyes only; so this is asked for before.
+pub fn program() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| fs::read(PROGRAM).unwrap())
+}
 
 /// A home, a store and a place for contexts, all gone at the end.
 pub struct Place {
@@ -67,8 +74,10 @@ impl Place {
 
     /// The command where every user may run it.
     pub fn copy_of_program(&self) -> PathBuf {
-        fs::copy(PROGRAM, self.path("rbuild")).unwrap();
-        self.path("rbuild")
+        let copy = self.path("rbuild");
+        fs::write(&copy, program()).unwrap();
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+        copy
     }
 
     /// The base image where every user may read it.

@@ -5,7 +5,7 @@ use rbuild_testutils::{
     skip,
 };
 
-use crate::common::{Place, Ran};
+use crate::common::{Place, Ran, program};
 
 /// What differs between kernels, whatever the place.
 const OF_THE_KERNEL: [&str; 7] = [
@@ -27,6 +27,7 @@ fn says(cage: Cage, but: &[&str], expected: &str) {
     if cage == Cage::Restricted && !is_root() {
         return skip("only root can make the whole of the cage Restricted");
     }
+    program();
     inside(cage, |room| {
         let place = Place::within(room);
         let ran = match cage {
@@ -130,9 +131,12 @@ fn json_has_the_same() {
 
 #[test]
 fn isolation_that_is_not_there_is_an_error() {
+    program();
+    let outside = Place::new();
+    outside.open_to_everyone();
+    let base = format!("busybox=oci-layout://{}", outside.copy_of_busybox().display());
     inside(Cage::Restricted, |room| {
         let place = Place::within(room);
-        let base = format!("busybox=oci-layout://{}", place.copy_of_busybox().display());
         place.write("app/Containerfile", "FROM busybox\nRUN true\n");
         for (mode, what) in [
             (
