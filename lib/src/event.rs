@@ -39,10 +39,13 @@ pub enum Event {
         /// Its first line in the Containerfile, from 1.
         line: usize,
     },
-    /// The step's result was in the store.
+    /// The step's result was in the store, or in a cache elsewhere.
     StepCached {
         /// Which one.
         step: StepId,
+        /// The cache elsewhere.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
     },
     /// The step's result was not in the store, so it runs.
     StepMissed {

@@ -136,7 +136,7 @@ impl Live {
                     },
                 );
             }
-            Event::StepCached { step } => self.settle(*step, "cached"),
+            Event::StepCached { step, .. } => self.settle(*step, "cached"),
             Event::StepMissed { step, why } => {
                 if let Some(step) = self.steps.get_mut(step) {
                     step.title.push_str(&format!(" ({})", harmless(why)));

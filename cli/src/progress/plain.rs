@@ -79,9 +79,10 @@ impl Plain {
                 );
                 line(out, *step, &words::title(stage, *position, *of, instruction))
             }
-            Event::StepCached { step } => {
+            Event::StepCached { step, from } => {
                 self.steps.remove(step);
-                line(out, *step, "cached")
+                let from = from.as_ref().map(|place| format!(" in {}", harmless(place)));
+                line(out, *step, &format!("cached{}", from.unwrap_or_default()))
             }
             Event::StepMissed { step, why } => line(out, *step, &format!("not cached: {}", harmless(why))),
             Event::StepOutput { step, bytes, .. } => {

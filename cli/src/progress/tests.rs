@@ -77,7 +77,7 @@ fn build() -> Vec<(u64, Event)> {
         ),
         (901, finished(0, 900)),
         (902, started(1, "build", 2, "COPY . .")),
-        (903, Event::StepCached { step: 1 }),
+        (903, Event::StepCached { step: 1, from: None }),
         (904, started(2, "build", 3, "RUN make")),
         (
             905,

@@ -67,7 +67,7 @@ pub(super) async fn copy(
     let memo = layers(stage, copy).await?.map(|layers| memo::key(&job, &layers));
     let mut step = stage.start(instruction);
     let known = match memo {
-        Some(key) => memo::get(&stage.shared, key).await?,
+        Some(key) => memo::get(&stage.shared, stage.index, key).await?,
         None => None,
     };
     let mut found = None;
@@ -77,7 +77,7 @@ pub(super) async fn copy(
             let (place, picked) = find(stage, copy, &job).await?;
             let prints = fingerprints(&job, &place, &picked)?;
             if let Some(key) = memo {
-                memo::put(&stage.shared, key, &prints).await?;
+                memo::put(&stage.shared, stage.index, key, &prints).await?;
             }
             found = Some((place, picked));
             prints

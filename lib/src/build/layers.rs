@@ -3,14 +3,17 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use super::{
     error::{BuildError, Problem},
     once::Once,
+    passing::Turns,
     place::with_parents,
     solver::Shared,
     stage::Made,
@@ -26,6 +29,9 @@ use crate::{
     tree::{Change, Tree, What},
 };
 
+/// Layers that are read at the same time.
+const SIDE_BY_SIDE: usize = 4;
+
 /// Where blobs come from that are not in the store yet.
 #[derive(Clone)]
 pub(super) enum Origin {
@@ -36,11 +42,13 @@ pub(super) enum Origin {
 /// What is known of layers, and each piece of work on one done once.
 pub(super) struct Layers {
     pub(super) store: Store,
-    registry: Registry,
-    sink: Sink,
+    pub(super) registry: Registry,
+    pub(super) sink: Sink,
     known: Mutex<Known>,
-    fetched: Once<Digest, ()>,
+    pub(super) turns: Turns,
     indexed: Once<Digest, Arc<LayerIndex>>,
+    /// By blob and diff ID.
+    verified: Once<(Digest, Digest), Arc<LayerIndex>>,
     pub(super) unpacked: Once<Digest, PathBuf>,
 }
 
@@ -59,8 +67,9 @@ impl Layers {
             registry,
             sink,
             known: Mutex::default(),
-            fetched: Once::default(),
+            turns: Turns::default(),
             indexed: Once::default(),
+            verified: Once::default(),
             unpacked: Once::default(),
         }
     }
@@ -83,40 +92,23 @@ impl Layers {
         }
     }
 
+    /// Remembers a layer that can be had somewhere else; true if it was not known where.
+    pub fn know_elsewhere(&self, layer: &Layer, origin: Origin) -> bool {
+        use std::collections::hash_map::Entry;
+        let mut known = self.known();
+        known.blobs.insert(layer.diff_id, layer.descriptor.clone());
+        match known.origins.entry(layer.descriptor.digest) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(origin);
+                true
+            }
+        }
+    }
+
     /// The registry that a blob came from, so that a push can ask for a mount.
     pub fn origin(&self, blob: &Digest) -> Option<Origin> {
         self.known().origins.get(blob).cloned()
-    }
-
-    /// Sees to it that a blob is in the store.
-    pub async fn fetch(&self, shared: &Arc<Shared>, blob: &Descriptor) -> Result<(), BuildError> {
-        self.fetched
-            .get(blob.digest, || async {
-                if self.store.has(blob).map_err(crate::image::Error::from)? {
-                    return Ok(());
-                }
-                match self.origin(&blob.digest) {
-                    Some(Origin::Registry(reference)) => {
-                        let mut incoming = self.store.new_blob()?;
-                        self.registry
-                            .pull_blob(&reference, blob, &mut incoming, &self.sink)
-                            .await?;
-                        let digest = blob.digest;
-                        shared.blocking(move || Ok(incoming.commit(&digest)?)).await?;
-                    }
-                    Some(Origin::Blobs(blobs)) => {
-                        let (store, blob) = (self.store.clone(), blob.clone());
-                        shared.blocking(move || Ok(store.fetch(&*blobs, &blob)?)).await?;
-                    }
-                    None => {
-                        let message =
-                            format!("the store has lost blob {}; build with --no-cache", blob.digest);
-                        return Err(Problem::Value(message).into());
-                    }
-                }
-                Ok(())
-            })
-            .await
     }
 
     /// What a layer holds.
@@ -128,12 +120,39 @@ impl Layers {
                 if let Some(index) = known {
                     return Ok(Arc::new(index));
                 }
-                self.fetch(shared, &layer.descriptor).await?;
-                let (store, layer) = (self.store.clone(), layer.clone());
-                shared
-                    .blocking(move || Ok(Arc::new(index_blob(&store, &layer, None)?)))
-                    .await
+                self.read_through(shared, layer).await
             })
+            .await
+    }
+
+    /// Reads a layer's blob to its end, wherever it is.
+    async fn read_through(&self, shared: &Arc<Shared>, layer: &Layer) -> Result<Arc<LayerIndex>, BuildError> {
+        let blob = layer.descriptor.digest;
+        let _turn = self.turns.wait(&blob).await;
+        let passing = self.passing(shared, layer).await?;
+        let index = shared.blocking(move || passing.pass(None)).await;
+        let index = index.inspect_err(|error| shared.caches.blame(shared, &blob, error.problem()));
+        index.map(Arc::new)
+    }
+
+    /// Checks a layer that only a cache vouches for: its blob, and that it is the layer that the cache says.
+    pub async fn verify(&self, shared: &Arc<Shared>, layer: &Layer) -> Result<Arc<LayerIndex>, BuildError> {
+        let key = (layer.descriptor.digest, layer.diff_id);
+        self.verified.get(key, || self.read_through(shared, layer)).await
+    }
+
+    /// Whether a layer was checked.
+    pub fn is_verified(&self, layer: &Layer) -> bool {
+        self.verified.is_done(&(layer.descriptor.digest, layer.diff_id))
+    }
+
+    /// Checks those of these layers that only a cache vouches for.
+    pub async fn verify_restored(&self, shared: &Arc<Shared>, layers: &[Layer]) -> Result<(), BuildError> {
+        let restored = |layer: &&Layer| shared.caches.is_restored(&layer.descriptor.digest);
+        let each = layers.iter().filter(restored);
+        stream::iter(each.map(|layer| self.verify(shared, layer)))
+            .buffer_unordered(SIDE_BY_SIDE)
+            .try_for_each(|_| std::future::ready(Ok(())))
             .await
     }
 
@@ -262,31 +281,12 @@ pub(super) fn load_index(store: &Store, diff_id: &Digest) -> Option<LayerIndex> 
         .filter(|index| index.diff_id == *diff_id)
 }
 
-fn save_index(store: &Store, index: &LayerIndex) -> Result<(), BuildError> {
+pub(super) fn save_index(store: &Store, index: &LayerIndex) -> Result<(), BuildError> {
     let mut bytes = Vec::new();
     index
         .save(&mut bytes)
         .map_err(Problem::io("write", "the index of a layer"))?;
     Ok(store.put_tree(&index.diff_id, &bytes)?)
-}
-
-/// Reads a layer's blob to its end, checks its diff ID, and remembers its index.
-pub(super) fn index_blob(
-    store: &Store,
-    layer: &Layer,
-    tee: Option<&mut dyn Write>,
-) -> Result<LayerIndex, BuildError> {
-    let blob = Blobs::open(store, &layer.descriptor).map_err(crate::image::Error::from)?;
-    let index = layer::index(layer::decompress(blob)?, tee)?;
-    if index.diff_id != layer.diff_id {
-        return Err(Problem::Value(format!(
-            "layer {} unpacks to {}, but the image's config says {}",
-            layer.descriptor.digest, index.diff_id, layer.diff_id
-        ))
-        .into());
-    }
-    save_index(store, &index)?;
-    Ok(index)
 }
 
 /// No time later than this one.

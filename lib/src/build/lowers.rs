@@ -9,7 +9,8 @@ use std::{
 
 use super::{
     error::{BuildError, Problem},
-    layers::{Layers, index_blob},
+    layers::Layers,
+    passing::Passing,
     place::with_parents,
     solver::Shared,
 };
@@ -115,11 +116,15 @@ impl Layers {
                 if let Some(path) = self.store.layer_dir(engine.format(), &layer.diff_id) {
                     return Ok(path);
                 }
-                self.fetch(shared, &layer.descriptor).await?;
-                let (store, engine, layer) = (self.store.clone(), engine.clone(), layer.clone());
-                shared
-                    .blocking(move || unpack_blob(&store, &engine, &layer))
-                    .await
+                let blob = layer.descriptor.digest;
+                let _turn = self.turns.wait(&blob).await;
+                let passing = self.passing(shared, layer).await?;
+                let (store, engine) = (self.store.clone(), engine.clone());
+                let diff_id = layer.diff_id;
+                let unpacked = shared
+                    .blocking(move || unpack_blob(&store, &engine, &diff_id, &passing))
+                    .await;
+                unpacked.inspect_err(|error| shared.caches.blame(shared, &blob, error.problem()))
             })
             .await
     }
@@ -222,16 +227,19 @@ fn unpack_contents_of(
 }
 
 /// Reads a blob, unpacks it, and remembers its index, in one pass.
-fn unpack_blob(store: &Store, engine: &Engine, layer: &Layer) -> Result<PathBuf, BuildError> {
+fn unpack_blob(
+    store: &Store,
+    engine: &Engine,
+    diff_id: &Digest,
+    passing: &Passing,
+) -> Result<PathBuf, BuildError> {
     let directory = store.new_layer_dir()?;
     let root = directory.root();
     let unpack = |tar: &mut dyn Read| engine.unpack(tar, &root);
     let mut at_source = None;
-    let unpacked = engine.feed(unpack, |pipe| {
-        at_source = index_blob(store, layer, Some(pipe)).err()
-    });
+    let unpacked = engine.feed(unpack, |pipe| at_source = passing.pass(Some(pipe)).err());
     match (at_source, unpacked) {
-        (None, Ok(())) => Ok(directory.publish(engine.format(), &layer.diff_id)?),
+        (None, Ok(())) => Ok(directory.publish(engine.format(), diff_id)?),
         // Whoever unpacks only saw the tar end early, unless it closed the pipe itself.
         (Some(error), unpacked) => Err(match (error.problem(), unpacked) {
             (Problem::Layer(layer::Error::Write(_)), Err(unpacked)) => unpacked.into(),

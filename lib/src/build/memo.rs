@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{copy::Job, error::BuildError, solver::Shared};
+use super::{
+    caches::{CachePlace, Entry},
+    copy::Job,
+    error::BuildError,
+    solver::Shared,
+};
 use crate::{
     Digest, Hasher,
     image::Layer,
@@ -26,19 +31,48 @@ pub(super) fn key(job: &Job, layers: &[Layer]) -> Digest {
     hasher.finish()
 }
 
-/// The fingerprints, if they were remembered.
-pub(super) async fn get(shared: &Arc<Shared>, key: Digest) -> Result<Option<Fingerprints>, BuildError> {
+/// The fingerprints, if they were remembered, here or elsewhere; stage number `stage` asks.
+pub(super) async fn get(
+    shared: &Arc<Shared>,
+    stage: usize,
+    key: Digest,
+) -> Result<Option<Fingerprints>, BuildError> {
     let store: Store = shared.store.clone();
-    shared
+    let known: Option<Fingerprints> = shared
         .blocking(move || {
             let bytes = store.get(Cache::Contexts, &key);
             Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
         })
-        .await
+        .await?;
+    if let Some(prints) = known {
+        share(shared, stage, key, &prints, None);
+        return Ok(Some(prints));
+    }
+    let Some((entry, from)) = shared.caches.look_up(shared, &key).await else {
+        return Ok(None);
+    };
+    let prints = entry.picks();
+    if let Some(prints) = &prints {
+        share(shared, stage, key, prints, Some(&from));
+    }
+    Ok(prints)
+}
+
+fn share(shared: &Arc<Shared>, stage: usize, key: Digest, prints: &Fingerprints, from: Option<&CachePlace>) {
+    if shared.caches.are_kept() {
+        let entry = Entry::of_picks(prints);
+        shared.caches.keep(shared, stage, key, &entry, from);
+    }
 }
 
 /// Remembers fingerprints.
-pub(super) async fn put(shared: &Arc<Shared>, key: Digest, prints: &Fingerprints) -> Result<(), BuildError> {
+pub(super) async fn put(
+    shared: &Arc<Shared>,
+    stage: usize,
+    key: Digest,
+    prints: &Fingerprints,
+) -> Result<(), BuildError> {
+    share(shared, stage, key, prints, None);
     let Ok(bytes) = serde_json::to_vec(prints) else {
         return Ok(());
     };

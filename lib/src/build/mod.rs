@@ -8,7 +8,7 @@
 //! - `solver`: the stages that the target needs, side by side, each once
 //! - `stage`: one stage, instruction by instruction
 //! - `base`: what a `FROM` names
-//! - `layers`, `lowers`: layers as the build uses them: indexed, made; unpacked
+//! - `layers`, `lowers`: layers as the build uses them: indexed, made; unpacked; `passing`: on their way into the store
 //! - `select`, `place`: what a COPY takes, and where it goes
 //! - `fetch`: what comes from elsewhere: `download` for files behind URLs, `git` for repositories
 //! - `tarball`: files that came in a tar
@@ -16,7 +16,7 @@
 //! - `memo`: what a COPY from layers brings
 //! - `mounts`, `agent`: `RUN --mount`
 //! - `config`: the instructions that only change the image's config
-//! - `cache`: results of earlier builds, and why one is not there
+//! - `cache`: results of earlier builds, and why one is not there; `caches`: the same, shared with other machines
 //! - `scope`, `users`: variables, and the image's own users
 //! - `origin`: where COPY, ADD and mounts take from
 //! - `output`: the finished image and where it goes
@@ -25,6 +25,7 @@ mod add;
 mod agent;
 mod base;
 mod cache;
+mod caches;
 mod check;
 mod config;
 mod copy;
@@ -40,6 +41,7 @@ mod mounts;
 mod once;
 mod origin;
 mod output;
+mod passing;
 mod place;
 mod run;
 mod scope;
@@ -54,6 +56,7 @@ mod workdir;
 use std::{path::PathBuf, sync::Arc};
 
 pub(crate) use base::pulled;
+pub use caches::{CacheMode, CachePlace};
 pub use check::Checked;
 pub use error::{At, BuildError, Problem};
 pub use output::Built;
@@ -82,6 +85,9 @@ pub struct Build {
     platform: Option<Platform>,
     tags: Vec<Reference>,
     use_cache: bool,
+    cache_from: Vec<CachePlace>,
+    cache_to: Vec<(CachePlace, CacheMode)>,
+    cache_mounts: bool,
     pull: bool,
     compression: Compression,
     isolation: Isolation,
@@ -178,6 +184,9 @@ impl Build {
             platform: None,
             tags: Vec::new(),
             use_cache: true,
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            cache_mounts: false,
             pull: false,
             compression: Compression::default(),
             isolation: Isolation::default(),
@@ -262,6 +271,29 @@ impl Build {
     /// Runs every step, even if its result is known.
     pub fn no_cache(mut self) -> Self {
         self.use_cache = false;
+        self
+    }
+
+    /// Takes results of steps that are not in the store from there, if it has them; may be called several times.
+    ///
+    /// A place that does not work costs a warning.
+    pub fn cache_from(mut self, place: CachePlace) -> Self {
+        self.cache_from.push(place);
+        self
+    }
+
+    /// Keeps results of steps there for other machines, while the build goes on; may be called several times.
+    /// [`run`](Self::run) ends when they are there.
+    ///
+    /// A place that does not work costs a warning.
+    pub fn cache_to(mut self, place: CachePlace, mode: CacheMode) -> Self {
+        self.cache_to.push((place, mode));
+        self
+    }
+
+    /// Takes the contents of `RUN --mount=type=cache` from caches where there are none yet, and keeps them there, too.
+    pub fn carry_cache_mounts(mut self) -> Self {
+        self.cache_mounts = true;
         self
     }
 

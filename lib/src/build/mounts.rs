@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     agent::{Access, Agent},
-    base,
+    base, caches,
     error::{BuildError, Problem},
     origin,
     select::{self, Pick},
@@ -264,7 +264,9 @@ async fn kind(
             Some(Source::Files(changes)) => Some((changes, source)),
             _ => None,
         };
+        let id = cache.id.clone();
         let (directory, lock) = cache.directory(shared, engine, beginning).await?;
+        shared.caches.mounts.note(&id, &directory);
         return Ok(Some((
             MountKind::Bind {
                 source: directory,
@@ -360,6 +362,10 @@ impl Cache {
         if directory.exists() {
             return Ok((directory, lock));
         }
+        let beginning = match caches::mounts::restore(shared, &self.id).await {
+            Some(changes) => Some((changes, String::new())),
+            None => beginning,
+        };
         let (begun, source) = match beginning {
             Some((changes, source)) => (shared.layers.unpack_apart(shared, engine, changes).await?, source),
             None => (shared.store.new_layer_dir()?, String::new()),

@@ -20,6 +20,12 @@ impl<K, V> Default for Once<K, V> {
 }
 
 impl<K: Hash + Eq, V: Clone> Once<K, V> {
+    /// Whether the work is done.
+    pub fn is_done(&self, key: &K) -> bool {
+        let cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.get(key).is_some_and(|cell| cell.initialized())
+    }
+
     /// What the work gave; a failure is not remembered.
     pub async fn get<F, Fut>(&self, key: K, work: F) -> Result<V, BuildError>
     where

@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     Build, Built, Context,
+    caches::{self, Caches, Doubts, Jobs},
     error::{At, BuildError, Problem},
     fetch::Fetcher,
     input::{Input, Sources},
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     /// `ARG`s before the first `FROM`, and those that every build has.
     pub globals: Globals,
     pub layers: Layers,
+    pub caches: Caches,
     pub sources: Sources,
     pub fetcher: Fetcher,
     /// Ends the processes of this build.
@@ -52,7 +54,7 @@ pub(super) struct Shared {
     /// Each holds this in turn: they are let go of at the end, or nothing here would ever be.
     stages: Mutex<Vec<StageCell>>,
     engine: OnceCell<Engine>,
-    next_step: AtomicUsize,
+    next_step: Arc<AtomicUsize>,
     /// Nothing is deleted from the store meanwhile.
     _hold: Hold,
     threads: Threads,
@@ -78,11 +80,7 @@ pub(super) async fn solve(options: Build, store: &Store, registry: &Registry) ->
         done: false,
     };
     let result = {
-        let work = async {
-            let shared = Arc::new(prepare(options, store, registry, threads.clone()).await?);
-            let _end = ForgetStages(shared.clone());
-            finish(&shared).await
-        };
+        let work = attempts(options, store, registry, &threads);
         let cancelled = async {
             match &outer {
                 Some(outer) => outer.cancelled().await,
@@ -99,6 +97,57 @@ pub(super) async fn solve(options: Build, store: &Store, registry: &Registry) ->
     // What runs in other threads has been told to stop; the build ends when it has.
     threads.end(idle).await;
     result
+}
+
+/// Builds, and begins again when a cache did not have what it promised.
+async fn attempts(
+    options: Build,
+    store: &Store,
+    registry: &Registry,
+    threads: &Threads,
+) -> Result<Built, BuildError> {
+    let doubts = Doubts::default();
+    let next_step = Arc::new(AtomicUsize::new(0));
+    loop {
+        let before = doubts.count();
+        let (caches, jobs) = Caches::new(&options, &doubts);
+        let start = Start {
+            options: options.clone(),
+            caches,
+            next_step: next_step.clone(),
+        };
+        match attempt(start, jobs, store, registry, threads.clone()).await {
+            Err(_) if doubts.count() > before && !threads.cancel.is_cancelled() => {}
+            result => return result,
+        }
+    }
+}
+
+/// Builds once, and writes to caches meanwhile.
+async fn attempt(
+    start: Start,
+    jobs: Jobs,
+    store: &Store,
+    registry: &Registry,
+    threads: Threads,
+) -> Result<Built, BuildError> {
+    let shared = Arc::new(prepare(start, store, registry, threads).await?);
+    let _end = ForgetStages(shared.clone());
+    let work = async {
+        let built = finish(&shared).await;
+        shared.caches.close();
+        built
+    };
+    let (built, ()) = tokio::join!(work, jobs.run(&shared));
+    built
+}
+
+/// What an attempt starts from.
+struct Start {
+    options: Build,
+    caches: Caches,
+    /// Goes on from one attempt to the next.
+    next_step: Arc<AtomicUsize>,
 }
 
 /// Cancels the processes of a build whose future fails or is dropped. If it is done, the image may still be written
@@ -126,11 +175,16 @@ impl Drop for ForgetStages {
 }
 
 async fn prepare(
-    options: Build,
+    start: Start,
     store: &Store,
     registry: &Registry,
     threads: Threads,
 ) -> Result<Shared, BuildError> {
+    let Start {
+        options,
+        caches,
+        next_step,
+    } = start;
     let hold = {
         let store = store.clone();
         threads.run(move || Ok(store.hold()?)).await?
@@ -158,6 +212,7 @@ async fn prepare(
     let stages = graph.stages.iter().map(|_| StageCell::default()).collect();
     Ok(Shared {
         layers: Layers::new(store.clone(), registry.clone(), options.sink.clone()),
+        caches,
         options,
         store: store.clone(),
         registry: registry.clone(),
@@ -171,7 +226,7 @@ async fn prepare(
         epoch,
         stages: Mutex::new(stages),
         engine: OnceCell::new(),
-        next_step: AtomicUsize::new(0),
+        next_step,
         _hold: hold,
     })
 }
@@ -183,7 +238,15 @@ async fn finish(shared: &Arc<Shared>) -> Result<Built, BuildError> {
     });
     try_join_all(needed.iter().map(|index| shared.stage(*index))).await?;
     let target = shared.stage(shared.graph.target).await?;
-    output::finish(shared, &target).await
+    // What is in the image is checked before there is an image.
+    shared
+        .layers
+        .verify_restored(shared, target.image.layers())
+        .await?;
+    shared.caches.remember(shared).await?;
+    let built = output::finish(shared, &target).await?;
+    caches::mounts::keep(shared).await;
+    Ok(built)
 }
 
 fn epoch(options: &Build) -> Result<Option<i64>, BuildError> {

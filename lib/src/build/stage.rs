@@ -9,6 +9,7 @@ use std::{
 use super::{
     base,
     cache::{self, Record},
+    caches::{CachePlace, Entry},
     config, copy,
     error::{At, BuildError, Problem},
     run,
@@ -341,18 +342,41 @@ impl Stage {
         history: &str,
     ) -> Result<bool, BuildError> {
         let place = self.place();
-        match cache::look_up(&self.shared, parts, &place).await? {
-            Ok(record) => {
-                self.shared.tell(Event::StepCached { step: step.id });
-                let layer = record.layer.clone();
-                self.append(&record, history.to_owned());
-                step.finish(Some(layer.diff_id));
-                Ok(true)
-            }
-            Err(why) => {
-                self.shared.tell(Event::StepMissed { step: step.id, why });
-                Ok(false)
-            }
+        let (record, from) = match cache::look_up(&self.shared, parts, &place).await? {
+            Ok(record) => (record, None),
+            Err(why) => match self.restored(parts).await {
+                Some((record, from)) => {
+                    self.shared.caches.note(parts, place, &record);
+                    (record, Some(from))
+                }
+                None => {
+                    self.shared.tell(Event::StepMissed { step: step.id, why });
+                    return Ok(false);
+                }
+            },
+        };
+        self.shared.tell(Event::StepCached {
+            step: step.id,
+            from: from.as_ref().map(CachePlace::to_string),
+        });
+        self.share(parts, &Entry::of_step(&record), from.as_ref());
+        let layer = record.layer.clone();
+        self.append(&record, history.to_owned());
+        step.finish(Some(layer.diff_id));
+        Ok(true)
+    }
+
+    /// A step's result in a cache elsewhere, and in which.
+    async fn restored(&self, parts: &Parts) -> Option<(Record, CachePlace)> {
+        let (entry, from) = self.shared.caches.look_up(&self.shared, &parts.key()).await?;
+        Some((entry.step()?, from))
+    }
+
+    /// Gives a result to the caches elsewhere.
+    fn share(&self, parts: &Parts, entry: &Entry, from: Option<&CachePlace>) {
+        let caches = &self.shared.caches;
+        if caches.are_kept() {
+            caches.keep(&self.shared, self.index, parts.key(), entry, from);
         }
     }
 
@@ -369,6 +393,7 @@ impl Stage {
             created: timestamp(self.now()),
         };
         cache::remember(&self.shared, parts, &self.place(), &record).await?;
+        self.share(parts, &Entry::of_step(&record), None);
         let up_to_date = self.known_tree().is_some();
         self.append(&record, history);
         if up_to_date {

@@ -8,8 +8,15 @@ use std::{
 use bytes::Bytes;
 use tokio::{runtime::Handle, sync::mpsc};
 
-use super::{Error, Reference, Registry};
-use crate::image::{BlobError, Blobs, Descriptor, MediaTypeExt, Verified};
+use super::{
+    Error, Reference, Registry,
+    pull::{BlobStream, Progress},
+};
+use crate::{
+    event::{Direction, Moved, Sink},
+    exec::Cancel,
+    image::{BlobError, Blobs, Descriptor, MediaTypeExt, Verified},
+};
 
 /// Pieces that may have come before they are read.
 const AHEAD: usize = 16;
@@ -23,6 +30,8 @@ pub struct Repository {
     registry: Registry,
     at: Reference,
     runtime: Handle,
+    sink: Option<Sink>,
+    cancel: Option<Cancel>,
 }
 
 impl Registry {
@@ -35,11 +44,25 @@ impl Registry {
             registry: self.clone(),
             at: at.without_selector(),
             runtime: Handle::current(),
+            sink: None,
+            cancel: None,
         }
     }
 }
 
 impl Repository {
+    /// Tells of every blob that it opens.
+    pub fn telling(mut self, sink: Sink) -> Self {
+        self.sink = Some(sink);
+        self
+    }
+
+    /// What it opens ends early when this is cancelled.
+    pub fn cancelled_by(mut self, cancel: Cancel) -> Self {
+        self.cancel = Some(cancel);
+        self
+    }
+
     /// Does `work` in the runtime, and waits for it.
     fn wait<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let (sender, receiver) = blocking::channel();
@@ -79,18 +102,24 @@ impl Blobs for Repository {
                 failed => Err(self.failed(blob, failed.and_then(Result::err))),
             };
         }
-        let mut stream = self.registry.blob_stream(&self.at, blob);
+        let stream = self.registry.blob_stream(&self.at, blob);
+        let progress = self
+            .sink
+            .as_ref()
+            .map(|sink| Progress::start(sink, Direction::Pull, blob.into(), &self.at));
         let (sender, receiver) = mpsc::channel(AHEAD);
+        let (cancel, closed) = (self.cancel.clone(), sender.clone());
         self.runtime.spawn(async move {
-            loop {
-                let item = tokio::select! {
-                    item = stream.next() => item,
-                    () = sender.closed() => return,
-                };
-                let goes_on = matches!(item, Ok(Some(_)));
-                if sender.send(item).await.is_err() || !goes_on {
-                    return;
+            let cancelled = async {
+                match &cancel {
+                    Some(cancel) => cancel.cancelled().await,
+                    None => std::future::pending().await,
                 }
+            };
+            tokio::select! {
+                () = receive(stream, sender, progress) => {}
+                () = closed.closed() => {}
+                () = cancelled => {}
             }
         });
         Ok(Box::new(BlobReader {
@@ -107,6 +136,27 @@ impl Blobs for Repository {
         match self.wait(async move { registry.has_blob(&at, digest).await }) {
             Some(Ok(there)) => Ok(there),
             failed => Err(self.failed(blob, failed.and_then(Result::err))),
+        }
+    }
+}
+
+/// Passes on what comes, to its end or an error.
+async fn receive(
+    mut stream: BlobStream,
+    sender: mpsc::Sender<Result<Option<Bytes>, Error>>,
+    mut progress: Option<Progress>,
+) {
+    loop {
+        let item = stream.next().await;
+        let goes_on = matches!(item, Ok(Some(_)));
+        if let Some(progress) = &mut progress {
+            progress.reach(stream.received());
+        }
+        if let Some(progress) = progress.take_if(|_| matches!(item, Ok(None))) {
+            progress.finish(Moved::Copied);
+        }
+        if sender.send(item).await.is_err() || !goes_on {
+            return;
         }
     }
 }

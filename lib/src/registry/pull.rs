@@ -123,6 +123,11 @@ fn blob_path(at: &Reference, digest: Digest) -> String {
 }
 
 impl BlobStream {
+    /// Bytes so far.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// The next bytes; none at the end, when everything was found right.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {

@@ -153,7 +153,7 @@ impl Events {
     }
 
     /// Each step that was looked up: its instruction, and `cached` or why not.
-    fn steps(&self) -> Vec<String> {
+    pub fn steps(&self) -> Vec<String> {
         let mut begun = BTreeMap::new();
         let mut lines = BTreeMap::new();
         for event in self.all() {
@@ -167,7 +167,8 @@ impl Events {
                     begun.insert(step, (line, instruction));
                     continue;
                 }
-                Event::StepCached { step } => (step, "cached".to_owned()),
+                Event::StepCached { step, from: None } => (step, "cached".to_owned()),
+                Event::StepCached { step, from: Some(_) } => (step, "restored".to_owned()),
                 Event::StepMissed { step, why } => (step, why),
                 _ => continue,
             };

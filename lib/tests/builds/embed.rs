@@ -176,7 +176,7 @@ fn events() {
         for event in between {
             let (step, letter) = match event {
                 Event::StepStarted { step, .. } => (step, 's'),
-                Event::StepCached { step } => (step, 'c'),
+                Event::StepCached { step, .. } => (step, 'c'),
                 Event::StepMissed { step, .. } => (step, 'm'),
                 Event::StepOutput { step, .. } => (step, 'o'),
                 Event::StepFinished { step, .. } => (step, 'f'),

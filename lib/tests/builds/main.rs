@@ -7,6 +7,7 @@
 //! - `registry`: what moves from and to a registry, and what does not
 //! - `leftovers`: what must not stay behind
 //! - `crash`: builds that are killed, and builds side by side
+//! - `elsewhere`: caches that machines share
 //! - `embed`: several builds in one process, cancelled and dropped
 //! - `foreign`: layers as some tools make them
 //! - `secrets`: nothing keeps a secret
@@ -15,6 +16,7 @@
 mod cache;
 mod common;
 mod crash;
+mod elsewhere;
 mod embed;
 mod foreign;
 mod language;

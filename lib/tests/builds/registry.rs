@@ -78,7 +78,7 @@ impl Remote {
     }
 }
 
-fn client(keychain: impl Keychain + 'static) -> Registry {
+pub fn client(keychain: impl Keychain + 'static) -> Registry {
     let quick = Retry {
         attempts: 4,
         first_pause: Duration::from_millis(1),
@@ -89,7 +89,7 @@ fn client(keychain: impl Keychain + 'static) -> Registry {
 }
 
 /// A room whose registry client does not wait long.
-fn room() -> Room {
+pub fn room() -> Room {
     Room {
         registry: client(Anonymous),
         ..Room::new()

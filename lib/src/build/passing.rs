@@ -1,0 +1,145 @@
+//! Layers as they pass by: from wherever they are into the store, indexed, and unpacked, in one pass over their bytes.
+
+use std::{
+    collections::HashMap,
+    io::{self, Read, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{
+    error::{BuildError, Problem},
+    layers::{Layers, Origin, save_index},
+    solver::Shared,
+};
+use crate::{
+    Digest,
+    image::{Blobs, Descriptor, Layer},
+    layer::{self, LayerIndex},
+    store::{Incoming, Store},
+};
+
+/// One after the other for each blob, so that it moves only once.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    /// Waits until nobody else moves this blob.
+    pub async fn wait(&self, blob: &Digest) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.entry(*blob).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
+}
+
+/// A layer, and where its bytes come from.
+pub(super) struct Passing {
+    layer: Layer,
+    store: Store,
+    /// Not the store: it is put there on its way.
+    from: Option<Arc<dyn Blobs>>,
+}
+
+impl Layers {
+    /// Finds out where a layer's bytes come from.
+    pub async fn passing(&self, shared: &Arc<Shared>, layer: &Layer) -> Result<Passing, BuildError> {
+        let (store, blob) = (self.store.clone(), layer.descriptor.clone());
+        let here = shared
+            .blocking(move || Ok(Blobs::has(&store, &blob).map_err(crate::image::Error::from)?))
+            .await?;
+        let from = match here {
+            true => None,
+            false => Some(self.elsewhere(shared, &layer.descriptor)?),
+        };
+        Ok(Passing {
+            layer: layer.clone(),
+            store: self.store.clone(),
+            from,
+        })
+    }
+
+    /// Where a blob can be had that is not in the store.
+    fn elsewhere(&self, shared: &Shared, blob: &Descriptor) -> Result<Arc<dyn Blobs>, BuildError> {
+        match self.origin(&blob.digest) {
+            Some(Origin::Registry(reference)) => {
+                let repository = self.registry.repository(&reference);
+                let repository = repository.telling(self.sink.clone());
+                Ok(Arc::new(repository.cancelled_by(shared.cancel.clone())))
+            }
+            Some(Origin::Blobs(blobs)) => Ok(blobs),
+            None => {
+                let message = format!("the store has lost blob {}; build with --no-cache", blob.digest);
+                Err(Problem::Value(message).into())
+            }
+        }
+    }
+
+    /// Sees to it that a blob is in the store.
+    pub async fn fetch(&self, shared: &Arc<Shared>, blob: &Descriptor) -> Result<(), BuildError> {
+        let _turn = self.turns.wait(&blob.digest).await;
+        let store = self.store.clone();
+        let wanted = blob.clone();
+        let here = move || Ok(Blobs::has(&store, &wanted).map_err(crate::image::Error::from)?);
+        if shared.blocking(here).await? {
+            return Ok(());
+        }
+        let from = self.elsewhere(shared, blob)?;
+        let (store, wanted) = (self.store.clone(), blob.clone());
+        let fetched = shared.blocking(move || Ok(store.fetch(&*from, &wanted)?)).await;
+        fetched.inspect_err(|error| shared.caches.blame(shared, &blob.digest, error.problem()))
+    }
+}
+
+impl Passing {
+    /// Reads the layer to its end, checks blob and diff ID, and remembers the index. The plain tar goes to `tee`, too.
+    pub fn pass(&self, tee: Option<&mut dyn Write>) -> Result<LayerIndex, BuildError> {
+        let blob = &self.layer.descriptor;
+        let index = match &self.from {
+            None => {
+                let stored = Blobs::open(&self.store, blob).map_err(crate::image::Error::from)?;
+                self.index(stored, tee)?
+            }
+            Some(from) => {
+                let mut kept = Kept {
+                    from: from.open(blob).map_err(crate::image::Error::from)?,
+                    into: self.store.new_blob()?,
+                };
+                let index = self.index(&mut kept, tee)?;
+                // The end is told when everything was found right.
+                io::copy(&mut kept, &mut io::sink()).map_err(Problem::io("read", blob.digest.to_string()))?;
+                kept.into.commit(&blob.digest)?;
+                index
+            }
+        };
+        save_index(&self.store, &index)?;
+        Ok(index)
+    }
+
+    fn index(&self, blob: impl Read + Send, tee: Option<&mut dyn Write>) -> Result<LayerIndex, BuildError> {
+        let Layer { descriptor, diff_id } = &self.layer;
+        let index = layer::index(layer::decompress(blob)?, tee)?;
+        match index.diff_id == *diff_id {
+            true => Ok(index),
+            false => Err(Problem::Value(format!(
+                "layer {} unpacks to {}, but the image's config says {diff_id}",
+                descriptor.digest, index.diff_id
+            ))
+            .into()),
+        }
+    }
+}
+
+/// Keeps what is read through it.
+struct Kept {
+    from: Box<dyn Read + Send>,
+    into: Incoming,
+}
+
+impl Read for Kept {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.from.read(buffer)?;
+        self.into.write_all(&buffer[..length])?;
+        Ok(length)
+    }
+}
