@@ -15,7 +15,7 @@ pub use image::{
     Cat, Copy, Delete, Digest, ImageCommand, Inspect, Login, Logout, Look, Ls, Pull, Push, Show, Tag, Tags,
 };
 
-use crate::options::{Arg, Compress, Output, Pair, Secret, Size, Ssh};
+use crate::options::{Arg, CacheFrom, CacheTo, Compress, Output, Pair, Secret, Size, Ssh};
 
 /// The command line as it was given, or what is wrong with it.
 pub fn parse() -> Result<Cli, clap::Error> {
@@ -89,6 +89,15 @@ pub struct Build {
     /// Run every step, whatever the store holds
     #[arg(long)]
     pub no_cache: bool,
+    /// Take results of steps from a cache that machines share: REF, type=registry,ref=REF or type=local,src=DIR
+    #[arg(long, value_name = "SPEC")]
+    pub cache_from: Vec<CacheFrom>,
+    /// Keep results of steps there: REF, type=registry,ref=REF or type=local,dest=DIR; mode=min: of the last stages only
+    #[arg(long, value_name = "SPEC")]
+    pub cache_to: Vec<CacheTo>,
+    /// Take the contents of RUN --mount=type=cache from there, and keep them there, too
+    #[arg(long)]
+    pub cache_mounts: bool,
     /// Ask the registries for the bases' newest versions
     #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set,
         default_value = "false", hide_default_value = true, hide_possible_values = true)]
@@ -256,6 +265,11 @@ mod tests {
             "--label",
             "l=1",
             "--no-cache",
+            "--cache-from",
+            "r.example/cache",
+            "--cache-to",
+            "type=local,dest=x",
+            "--cache-mounts",
             "--pull",
             "--push",
             "-o",
@@ -285,6 +299,10 @@ mod tests {
             (2, 1, 1)
         );
         assert_eq!((all.outputs.len(), all.secrets.len(), all.ssh.len()), (2, 1, 1));
+        assert_eq!(
+            (all.cache_from.len(), all.cache_to.len(), all.cache_mounts),
+            (1, 1, true)
+        );
         assert!(all.no_cache && all.pull && all.push && all.quiet);
         assert_eq!(all.isolation, IsolationMode::Mounts);
         assert_eq!((all.progress, all.context), (ProgressMode::Json, "ctx".into()));

@@ -8,7 +8,7 @@ use rbuild::{Reference, build::Build, exec::Isolation};
 use super::context;
 use crate::{
     cli::{self, IsolationMode},
-    options::{Compress, Secret, SecretSource, Ssh},
+    options::{CacheFrom, CacheTo, Compress, Secret, SecretSource, Ssh},
 };
 
 /// The build that the flags ask for.
@@ -52,6 +52,15 @@ pub fn build(options: &cli::Build) -> Result<Build> {
     });
     if options.no_cache {
         build = build.no_cache();
+    }
+    for CacheFrom(place) in &options.cache_from {
+        build = build.cache_from(place.clone());
+    }
+    for CacheTo(place, mode) in &options.cache_to {
+        build = build.cache_to(place.clone(), *mode);
+    }
+    if options.cache_mounts {
+        build = build.carry_cache_mounts();
     }
     if options.pull {
         build = build.pull();
