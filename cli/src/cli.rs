@@ -117,6 +117,9 @@ pub struct Build {
     /// Write what was built to a file, as JSON
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
+    /// Write a page for a browser that shows where the time went
+    #[arg(long, value_name = "FILE.html")]
+    pub timings: Option<PathBuf>,
     /// Print the image's digest and nothing else
     #[arg(short, long)]
     pub quiet: bool,

@@ -4,6 +4,7 @@
 //! - `command/`: one file per command
 //! - `options/`: values of flags that have a little language of their own
 //! - `progress/`: what a build shows while it works
+//! - `timings/`: where the time of a build went, as a page
 //! - `report`: an error as text, hint and exit code
 //! - `interrupt`: what Ctrl-C does
 
@@ -14,6 +15,7 @@ mod options;
 mod progress;
 mod report;
 mod style;
+mod timings;
 
 use std::process::ExitCode;
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Digest,
-    image::{Blobs, Descriptor, Layer},
+    image::{BlobError, Blobs, Descriptor, Layer},
     layer::{self, LayerIndex},
     store::{Incoming, Store},
 };
@@ -104,10 +104,15 @@ impl Passing {
                 let mut kept = Kept {
                     from: from.open(blob).map_err(crate::image::Error::from)?,
                     into: self.store.new_blob()?,
+                    failed: None,
                 };
-                let index = self.index(&mut kept, tee)?;
-                // The end is told when everything was found right.
-                io::copy(&mut kept, &mut io::sink()).map_err(Problem::io("read", blob.digest.to_string()))?;
+                let index = self.index(&mut kept, tee);
+                // A blob that is not what it should be is the reason for whatever else is wrong.
+                if let Some(error) = kept.end(index.is_ok()) {
+                    let error = BlobError::from_read(error, blob.digest, "its source");
+                    return Err(crate::image::Error::from(error).into());
+                }
+                let index = index?;
                 kept.into.commit(&blob.digest)?;
                 index
             }
@@ -134,11 +139,36 @@ impl Passing {
 struct Kept {
     from: Box<dyn Read + Send>,
     into: Incoming,
+    /// Why it cannot be read, or is not right.
+    failed: Option<io::Error>,
+}
+
+impl Kept {
+    /// Reads what is left, and keeps it if that makes sense: its source vouches for the bytes only at their end.
+    fn end(&mut self, keep: bool) -> Option<io::Error> {
+        if self.failed.is_none() {
+            let rest = match keep {
+                true => io::copy(self, &mut io::sink()),
+                false => io::copy(&mut self.from, &mut io::sink()),
+            };
+            if let Err(error) = rest {
+                self.failed.get_or_insert(error);
+            }
+        }
+        self.failed.take()
+    }
 }
 
 impl Read for Kept {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.from.read(buffer)?;
+        let length = match self.from.read(buffer) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                let copy = io::Error::new(error.kind(), error.to_string());
+                self.failed = Some(error);
+                return Err(copy);
+            }
+            length => length?,
+        };
         self.into.write_all(&buffer[..length])?;
         Ok(length)
     }

@@ -22,6 +22,7 @@ use crate::{
     interrupt::Watch,
     progress::Progress,
     report::{Failure, Outcome},
+    timings::Timings,
 };
 
 /// Builds an image and writes it to where it should go.
@@ -41,13 +42,28 @@ async fn build(options: &Build, outputs: &[outputs::Destination], store: &Store)
         let (cancel, progress) = (cancel.clone(), progress.clone());
         Watch::start(move || cancel.cancel(), move || progress.finish())?
     };
-    let result = work(options, outputs, store, &progress, cancel).await;
+    let timings = options
+        .timings
+        .clone()
+        .map(|file| Timings::start(file, name(options)));
+    let result = work(options, outputs, store, &progress, timings.as_ref(), cancel).await;
     progress.finish();
+    if let Some(timings) = timings {
+        timings.write(result.is_ok())?;
+    }
     match (result, watch.seen()) {
         (Ok(digest), _) if options.quiet => Ok(print(&format!("{digest}\n"))?),
         (Ok(_), _) => Ok(()),
         (Err(_), Some(signal)) => Err(shown(options, Failure::interrupted(signal))),
         (Err(failure), None) => Err(shown(options, *failure)),
+    }
+}
+
+/// What is built, for people.
+fn name(options: &Build) -> String {
+    match options.tags.first() {
+        Some(tag) => tag.clone(),
+        None => options.context.display().to_string(),
     }
 }
 
@@ -62,13 +78,19 @@ async fn work(
     outputs: &[outputs::Destination],
     store: &Store,
     progress: &Progress,
+    timings: Option<&Timings>,
     cancel: Cancel,
 ) -> Result<Digest, Box<Failure>> {
     let registry = Registry::from_environment();
-    let shown = progress.clone();
+    let (shown, timed) = (progress.clone(), timings.cloned());
     let build = request::build(options)?
         .cancelled_by(cancel)
-        .on_event(move |event| shown.event(&event));
+        .on_event(move |event| {
+            if let Some(timings) = &timed {
+                timings.event(&event);
+            }
+            shown.event(&event);
+        });
     let built = build.run(store, &registry).await?;
     for output in outputs {
         output.write(&built, store, &registry).await?;
