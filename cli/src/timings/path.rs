@@ -102,7 +102,7 @@ mod tests {
             step("a", 1, 0, 100),
             step("b", 1, 0, 20),
             step("b", 2, 20, 400),
-            step("a", 2, 100, 399),
+            step("a", 2, 100, 390),
             // It waited for the other stage, which ended last.
             step("a", 3, 400, 500),
             step("a", 4, 501, 502),
