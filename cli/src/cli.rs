@@ -1,5 +1,6 @@
 //! The commands and their flags.
 
+mod bundle;
 mod edit;
 mod image;
 
@@ -7,6 +8,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use bundle::{RawCommand, RawUnpack, Repack, Unpack};
 pub use edit::{
     Append, Configure, Diff, Difference, EditCommand, IndexAdd, IndexCommand, IndexMake, IndexRemove, Insert,
     Outdated, Part, Rebase, Settings, Squash, Target,

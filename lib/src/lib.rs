@@ -68,12 +68,14 @@
 //! - [`registry`]: auth, pull, push; [`archive`]: layouts and archives on disk; [`Locator`]: any of these by name
 //! - [`copy`](mod@copy): images from any of these places to any other
 //! - [`edit`]: images changed without a build: layers added, the config changed, the base exchanged
+//! - [`bundle`]: images as directories that ordinary tools edit, and back
 //! - [`inspect`]: looking into images, and whether they are what they say
 //! - [`exec`]: running processes; [`rootfs`]: unpacked layers made into something that a process can live in
 //! - [`event`]: what a build tells while it works
 
 pub mod archive;
 pub mod build;
+pub mod bundle;
 pub mod containerfile;
 pub mod copy;
 mod digest;

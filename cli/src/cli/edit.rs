@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use rbuild::{Reference, image::Platform};
 
-use super::Show;
+use super::{RawCommand, Repack, Show, Unpack};
 use crate::options::{Compress, Pair};
 
 /// How to change an image.
@@ -21,6 +21,13 @@ pub enum EditCommand {
     Squash(Squash),
     /// Put one file or directory into an image
     Insert(Insert),
+    /// Make a directory of an image, whose files any tool can edit: an OCI runtime bundle, as umoci makes them
+    Unpack(Unpack),
+    /// Make an image of such a directory: one layer of what changed
+    Repack(Repack),
+    /// An image's files alone
+    #[command(subcommand)]
+    Raw(RawCommand),
     /// Make and change indexes: images for several platforms under one name
     #[command(subcommand)]
     Index(IndexCommand),

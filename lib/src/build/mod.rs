@@ -50,7 +50,7 @@ mod solver;
 mod stage;
 mod tarball;
 mod threads;
-mod users;
+pub(crate) mod users;
 mod workdir;
 
 use std::{path::PathBuf, sync::Arc};

@@ -4,7 +4,7 @@ use super::error::Problem;
 
 /// What `/etc/passwd` and `/etc/group` of a root filesystem say; empty where a file is missing.
 #[derive(Debug, Default)]
-pub(super) struct Users {
+pub(crate) struct Users {
     passwd: Vec<Passwd>,
     groups: Vec<Group>,
 }
@@ -26,7 +26,7 @@ struct Group {
 
 /// Who a RUN runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     pub uid: u32,
     pub gid: u32,
     /// Supplementary groups.
@@ -141,7 +141,7 @@ impl Users {
 }
 
 /// Whether a `--chown` needs no files to look names up in.
-pub(super) fn is_numeric(spec: &str) -> bool {
+pub(crate) fn is_numeric(spec: &str) -> bool {
     let (user, group) = split(spec);
     let number = |text: &str| text.is_empty() || text.parse::<u32>().is_ok();
     number(user) && group.is_none_or(number)

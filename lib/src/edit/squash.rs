@@ -1,15 +1,12 @@
 //! Layers made one.
 
-use std::io::{self, Read};
-
 use super::{
     Edit, Error,
     rebase::{is_base, tree},
 };
 use crate::{
-    Digest,
-    image::{Blobs, History, Image},
-    layer::{self, Sources},
+    image::{History, Image},
+    layer::Sources,
     store::Store,
     tree::{Tree, diff},
 };
@@ -30,18 +27,9 @@ impl Edit {
             is_base(self, base)?;
         }
         let lower = base.map_or_else(|| Ok(Tree::new()), |base| tree(base, store))?;
-        let changes = diff(&lower, &tree(self, store)?);
-        let layers = self.image().layers().to_vec();
-        let blobs = self.blobs();
-        let open = |diff_id: &Digest| -> Result<Box<dyn Read + Send>, layer::Error> {
-            let layer = layers.iter().find(|layer| layer.diff_id == *diff_id);
-            let blob = &layer.ok_or(layer::Error::NoSuchLayer(*diff_id))?.descriptor;
-            layer::decompress(
-                blobs
-                    .open(blob)
-                    .map_err(|error| layer::Error::Read(io::Error::other(error)))?,
-            )
-        };
+        let files = self.files(store)?;
+        let changes = diff(&lower, files.tree());
+        let open = |diff_id: &_| files.open_layer(diff_id);
         let made = match changes.is_empty() {
             true => None,
             false => Some(self.make_layer(&changes, &Sources::new(&open, &changes))?),

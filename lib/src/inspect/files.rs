@@ -86,6 +86,17 @@ impl Files {
         &self.tree
     }
 
+    /// The plain tar of one of the image's layers.
+    ///
+    /// # Errors
+    /// If it is none of these, or cannot be read.
+    pub fn open_layer(&self, diff_id: &Digest) -> Result<Box<dyn Read + Send>, layer::Error> {
+        let layer = self.layers.iter().find(|layer| layer.diff_id == *diff_id);
+        let blob = &layer.ok_or(layer::Error::NoSuchLayer(*diff_id))?.descriptor;
+        let blob = self.blobs.open(blob);
+        layer::decompress(blob.map_err(|error| layer::Error::Read(io::Error::other(error)))?)
+    }
+
     /// Opens a regular file. Symbolic links are followed inside the image. What is read is checked.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ mod xattrs;
 pub use compress::{Compression, Packed, ingest};
 pub use contents::{Contents, LocalContents, Sources};
 pub use decompress::decompress;
+pub(crate) use disk::attributes;
 pub(crate) use disk::{Found, link};
 pub use disk::{
     Ids, Standing, Whiteouts, collect_contents, content_path, make_upper, scan_upper, set_times,

@@ -3,12 +3,12 @@
 use anyhow::{Context as _, Result};
 use rbuild::{edit::Files, layer::LocalContents};
 
-use super::{settings, target};
+use super::{bundle::as_place, settings, target};
 use crate::{cli::Insert, command::session::Session, report::Outcome};
 
 /// Puts one file or directory into an image, or takes one away, with one layer.
 pub async fn run(options: &Insert, session: &Session) -> Outcome {
-    let (mut edit, found) = target::open(&options.image, &options.target, session).await?;
+    let (mut edit, found) = target::open(&as_place(&options.image), &options.target, session).await?;
     let created = settings::created(None)?;
     let history = target::history(&options.target, "insert", Some(&created));
     let changes = files(options)?.changes();

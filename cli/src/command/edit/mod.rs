@@ -4,6 +4,7 @@
 //! - `settings`: flags to a config
 
 mod append;
+mod bundle;
 mod config;
 mod diff;
 mod index;
@@ -15,7 +16,10 @@ mod squash;
 mod target;
 
 use super::session::Session;
-use crate::{cli::EditCommand, report::Outcome};
+use crate::{
+    cli::{EditCommand, RawCommand},
+    report::Outcome,
+};
 
 /// Does what the command line asks for.
 pub async fn run(command: &EditCommand, session: &Session) -> Outcome {
@@ -25,6 +29,9 @@ pub async fn run(command: &EditCommand, session: &Session) -> Outcome {
         EditCommand::Rebase(options) => rebase::run(options, session).await,
         EditCommand::Squash(options) => squash::run(options, session).await,
         EditCommand::Insert(options) => insert::run(options, session).await,
+        EditCommand::Unpack(options) => Ok(bundle::unpack(options, session).await?),
+        EditCommand::Repack(options) => bundle::repack(options, session).await,
+        EditCommand::Raw(RawCommand::Unpack(options)) => Ok(bundle::raw_unpack(options, session).await?),
         EditCommand::Index(command) => index::run(command, session).await,
         EditCommand::Diff(options) => diff::run(options, session).await,
         EditCommand::Outdated(options) => outdated::run(options, session).await,

@@ -18,7 +18,7 @@ use rustix::{
 type Attributes = BTreeMap<OsString, Vec<u8>>;
 
 /// All attributes of a file that the caller may see; none where the file system has none.
-pub(super) fn read(path: &Path) -> Result<Attributes, Errno> {
+pub(crate) fn read(path: &Path) -> Result<Attributes, Errno> {
     let names = match grow(|buffer| llistxattr(path, buffer)) {
         Ok(names) => names,
         Err(Errno::NOTSUP) => return Ok(Attributes::new()),
@@ -53,14 +53,14 @@ fn grow(call: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Err
 
 /// Sets attributes of a file, symbolic links not followed. Those that the file system or the kernel does not let the
 /// caller set stay in the Tree alone.
-pub(super) fn set(path: &Path, attributes: &Attributes) -> Result<(), Errno> {
+pub(crate) fn set(path: &Path, attributes: &Attributes) -> Result<(), Errno> {
     set_each(attributes, |name, value| {
         lsetxattr(path, name, value, XattrFlags::empty())
     })
 }
 
 /// The same for an open file.
-pub(super) fn set_open(file: impl AsFd, attributes: &Attributes) -> Result<(), Errno> {
+pub(crate) fn set_open(file: impl AsFd, attributes: &Attributes) -> Result<(), Errno> {
     set_each(attributes, |name, value| {
         fsetxattr(&file, name, value, XattrFlags::empty())
     })
@@ -77,7 +77,7 @@ fn set_each(attributes: &Attributes, set: impl Fn(&OsStr, &[u8]) -> Result<(), E
 }
 
 /// The path of `name` in an open directory, for calls that have no form with a descriptor.
-pub(super) fn path_in(directory: BorrowedFd<'_>, name: &OsStr) -> PathBuf {
+pub(crate) fn path_in(directory: BorrowedFd<'_>, name: &OsStr) -> PathBuf {
     Path::new("/proc/self/fd")
         .join(directory.as_raw_fd().to_string())
         .join(name)

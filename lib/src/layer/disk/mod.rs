@@ -12,7 +12,7 @@
 //! - `links`: which names of changed inodes go into a layer
 //! - `attributes`: extended attributes of files, read and set
 
-mod attributes;
+pub(crate) mod attributes;
 mod contents;
 mod directories;
 mod links;
