@@ -17,3 +17,4 @@ mod edit;
 mod errors;
 mod images;
 mod interrupt;
+mod walkthrough;

@@ -80,10 +80,9 @@ pub async fn repack(options: &Repack, session: &Session) -> Outcome {
         settings::apply(&options.settings, edit.image_mut())?;
     }
     let copying = session.copy_options(&[&to])?;
-    let work = async |options: &_, registry: &_| Ok(edit.write_to(&to, options, registry).await?);
     let mut written = None;
     transfer::watch(&options.show, copying, session, async |options, registry| {
-        let image = work(options, registry).await?;
+        let image = edit.write_to(&to, options, registry).await?;
         written = Some(image.clone());
         Ok(image.digest)
     })

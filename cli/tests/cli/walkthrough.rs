@@ -1,0 +1,141 @@
+//! What a step runner does to put a file into an image: copy it out of a registry, unpack, edit, repack, copy it back and
+//! into an archive.
+
+use std::{ffi::OsStr, fs, path::Path, process::Command};
+
+use rbuild_testutils::{
+    DockerRegistry,
+    cages::{Cage, inside},
+    need, skip,
+};
+
+use crate::common::{BUSYBOX, Place, Ran};
+
+/// The command in a place, by a copy that every user may run.
+struct Steps<'a> {
+    place: &'a Place,
+    program: std::path::PathBuf,
+}
+
+impl Steps<'_> {
+    fn run<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Ran {
+        let mut command = self.place.command_through(&self.program, arguments);
+        command.env("TMPDIR", self.place.path("."));
+        self.place.finish(&command.output().unwrap()).succeeded()
+    }
+}
+
+/// The walk itself; leaves `patched.tar` behind.
+fn walk(place: &Place, host: &str) {
+    let steps = Steps {
+        place,
+        program: place.copy_of_program(),
+    };
+    let (base, patched) = (
+        format!("docker://{host}/busybox:1"),
+        format!("docker://{host}/busybox:patched"),
+    );
+    steps.run(["copy", &base, "oci:image:latest"]);
+    steps.run(["unpack", "--rootless", "--image", "image:latest", "bundle"]);
+    let root = place.path("bundle/rootfs");
+    let passwd = fs::read_to_string(root.join("etc/passwd")).unwrap();
+    fs::write(root.join("etc/passwd"), format!("{passwd}me:x:7:7::/:/bin/sh\n")).unwrap();
+    fs::create_dir(root.join("srv")).unwrap();
+    fs::write(root.join("srv/page"), "served\n").unwrap();
+    fs::remove_file(root.join("etc/shadow")).unwrap();
+    steps.run(["repack", "--image", "image:patched", "bundle"]);
+    steps.run(["copy", "oci:image:patched", &patched]);
+    steps.run([
+        "copy",
+        "oci:image:patched",
+        "docker-archive:patched.tar:busybox:patched",
+    ]);
+    for image in [&*patched, "docker-archive:patched.tar"] {
+        steps.run(["validate", image]);
+        assert_eq!(steps.run(["cat", image, "/srv/page"]).stdout, "served\n");
+        assert!(
+            steps
+                .run(["cat", image, "/etc/passwd"])
+                .stdout
+                .ends_with("me:x:7:7::/:/bin/sh\n")
+        );
+        assert!(!steps.run(["ls", image, "/etc"]).stdout.contains("shadow"));
+    }
+    let changes = steps.run(["diff", "--only=files", &base, &patched]).stdout;
+    let changed: Vec<&str> = changes
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .collect();
+    let expected = ["/etc", "/etc/passwd", "/etc/shadow", "/srv", "/srv/page"];
+    assert_eq!(
+        changed
+            .iter()
+            .filter(|path| **path != "/")
+            .copied()
+            .collect::<Vec<_>>(),
+        expected
+    );
+}
+
+fn registry() -> Option<DockerRegistry> {
+    let registry = DockerRegistry::start()?;
+    let to = format!("docker://{}/busybox:1", registry.host());
+    Place::new()
+        .run(["copy", &format!("oci:{BUSYBOX}"), &to])
+        .succeeded();
+    Some(registry)
+}
+
+#[test]
+fn a_file_is_put_into_an_image_by_editing_it() {
+    let Some(registry) = registry() else { return };
+    let place = Place::new();
+    walk(&place, registry.host());
+    podman_takes(&place, &place.path("patched.tar"));
+    if let Some(skopeo) = need("skopeo") {
+        let image = format!("docker://{}/busybox:patched", registry.host());
+        let inspected = Command::new(skopeo)
+            .args(["inspect", "--tls-verify=false", &image])
+            .output();
+        assert!(inspected.unwrap().status.success());
+    }
+}
+
+fn podman_takes(place: &Place, archive: &Path) {
+    let Some(podman) = need("podman") else { return };
+    let podman = |arguments: &[&str]| {
+        let mut command = Command::new(&podman);
+        command
+            .arg("--root")
+            .arg(place.path("podman"))
+            .arg("--runroot")
+            .arg(place.path("podman-run"));
+        command.args(["--storage-driver", "vfs"]).args(arguments);
+        command.output().unwrap()
+    };
+    if !podman(&["info"]).status.success() {
+        return skip("podman does not work here");
+    }
+    let loaded = podman(&["load", "--quiet", "--input", archive.to_str().unwrap()]);
+    assert!(
+        loaded.status.success(),
+        "{}",
+        String::from_utf8_lossy(&loaded.stderr)
+    );
+    let history = podman(&[
+        "history",
+        "--format",
+        "{{.CreatedBy}}",
+        "localhost/busybox:patched",
+    ]);
+    let history = String::from_utf8_lossy(&history.stdout).into_owned();
+    assert!(history.starts_with("rbuild repack"), "{history}");
+}
+
+#[test]
+fn the_same_where_nothing_is_allowed() {
+    let Some(registry) = registry() else { return };
+    inside(Cage::Restricted, |room| {
+        walk(&Place::within(room), registry.host())
+    });
+}
