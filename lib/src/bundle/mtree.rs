@@ -45,7 +45,7 @@ pub(super) fn write(root: &Path, steps: &[Step]) -> Result<String, Error> {
             Step::Enter(found) if found.path.as_os_str().is_empty() => {
                 (uid, gid) = (found.metadata.uid(), found.metadata.gid());
                 let _ = writeln!(text, "# .\n/set type=file nlink=1 mode=0664 uid={uid} gid={gid}");
-                text.push_str(".");
+                text.push('.');
                 keywords(&mut text, root, found, (uid, gid))?;
             }
             Step::Enter(found) => {
