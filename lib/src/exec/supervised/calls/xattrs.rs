@@ -1,0 +1,87 @@
+//! Extended attributes.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use nix::libc;
+use rustix::{fs::XattrFlags, io::Errno};
+
+use super::{
+    super::{Answer, Asked, Reply},
+    Table,
+};
+use crate::exec::farm::{Asker, MAX_VALUE, Node};
+
+/// The longest name, with its NUL.
+const MAX_NAME: usize = 256;
+
+pub(crate) const TABLE: Table = &[
+    (libc::SYS_setxattr, |asked| set(asked, by_path(asked, true)?)),
+    (libc::SYS_lsetxattr, |asked| set(asked, by_path(asked, false)?)),
+    (libc::SYS_fsetxattr, |asked| set(asked, by_descriptor(asked)?)),
+    (libc::SYS_getxattr, |asked| get(asked, by_path(asked, true)?)),
+    (libc::SYS_lgetxattr, |asked| get(asked, by_path(asked, false)?)),
+    (libc::SYS_fgetxattr, |asked| get(asked, by_descriptor(asked)?)),
+    (libc::SYS_listxattr, |asked| list(asked, by_path(asked, true)?)),
+    (libc::SYS_llistxattr, |asked| list(asked, by_path(asked, false)?)),
+    (libc::SYS_flistxattr, |asked| list(asked, by_descriptor(asked)?)),
+    (libc::SYS_removexattr, |asked| remove(asked, by_path(asked, true)?)),
+    (libc::SYS_lremovexattr, |asked| remove(asked, by_path(asked, false)?)),
+    (libc::SYS_fremovexattr, |asked| remove(asked, by_descriptor(asked)?)),
+];
+
+type File<'a> = (Asker<'a>, Node);
+
+fn by_path<'a>(asked: &Asked<'a>, follow: bool) -> Result<File<'a>, Errno> {
+    let named = asked.named(None, 0)?;
+    let node = named.find(follow)?;
+    Ok((named.asker, node))
+}
+
+fn by_descriptor<'a>(asked: &Asked<'a>) -> Result<File<'a>, Errno> {
+    Ok((asked.asker()?, asked.node(0)?))
+}
+
+fn name(asked: &Asked<'_>) -> Result<OsString, Errno> {
+    match asked.string(asked.word(1), MAX_NAME) {
+        Ok(name) if name.is_empty() => Err(Errno::RANGE),
+        Ok(name) => Ok(OsString::from_vec(name.into_bytes())),
+        Err(Errno::NAMETOOLONG) => Err(Errno::RANGE),
+        Err(error) => Err(error),
+    }
+}
+
+fn set(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
+    let flags = XattrFlags::from_bits(asked.number_at(4)).ok_or(Errno::INVAL)?;
+    let size = usize::try_from(asked.word(3)).map_err(|_| Errno::TOOBIG)?;
+    if size > MAX_VALUE {
+        return Err(Errno::TOOBIG);
+    }
+    let value = asked.bytes(asked.word(2), size)?;
+    asked.shared().view.set_attribute(&asker, &node, (name(asked)?, value), flags)?;
+    Answer::DONE
+}
+
+fn get(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
+    let value = asked.shared().view.attribute(&asker, &node, OsStr::from_bytes(name(asked)?.as_bytes()))?;
+    give(asked, &value, 2)
+}
+
+fn list(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
+    give(asked, &asked.shared().view.attributes(&asker, &node), 1)
+}
+
+fn remove(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
+    asked.shared().view.remove_attribute(&asker, &node, &name(asked)?)?;
+    Answer::DONE
+}
+
+/// Bytes for a buffer whose size is the argument after it; a size of zero asks how many there are.
+fn give(asked: &Asked<'_>, bytes: &[u8], buffer: usize) -> Reply {
+    match asked.word(buffer + 1) {
+        0 => {}
+        size if size < bytes.len() as u64 => return Err(Errno::RANGE),
+        _ => asked.write(asked.word(buffer), bytes)?,
+    }
+    Ok(Answer::from(bytes.len()))
+}
