@@ -14,9 +14,11 @@ use rustix::process::getpid;
 use super::{
     Cancel, Error, Outcome, RunSpec,
     child::{Report, Task, die_with},
+    farm::{Farm, View},
     ids::Ids,
     probe::{Found, probe, probe_supervision},
     run::run,
+    supervised::{self, Family, Place, Shared},
 };
 use crate::{
     event::Stream,
@@ -69,7 +71,11 @@ impl Engine {
                 Error::Unavailable(missing) => Error::NoMounts(missing),
                 error => error,
             }),
-            Isolation::Auto => probe(&config.scratch),
+            Isolation::Auto => probe(&config.scratch).or_else(|error| match error {
+                // What is said is how to get the faster way.
+                Error::Unavailable(_) => probe_supervision().map_err(|_| error),
+                error => Err(error),
+            }),
         };
         found.map(Arc::new).map(Self)
     }
@@ -242,8 +248,42 @@ impl Engine {
         cancel: &Cancel,
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<Outcome, Error> {
-        run(spec, &self.0.ids, self.0.whiteouts, cancel, output)
+        match &spec.farm {
+            Some(farm) => supervise(spec, farm, cancel, output),
+            None => run(spec, &self.0.ids, self.0.whiteouts, cancel, output),
+        }
     }
+}
+
+/// Runs a process in a root without mounts, and leaves that as if there had never been any.
+fn supervise(
+    spec: &RunSpec,
+    farm: &Arc<Farm>,
+    cancel: &Cancel,
+    output: &mut dyn FnMut(Stream, &[u8]),
+) -> Result<Outcome, Error> {
+    let failed = |(what, source)| Error::Setup { what, source };
+    let mut view =
+        View::new(farm.clone()).map_err(|error| failed(("open the root".to_owned(), error.into())))?;
+    let mounted = view.mount_all(spec).map_err(failed);
+    let view = Arc::new(view);
+    let outcome = mounted.and_then(|()| {
+        let programs = farm
+            .private()
+            .map_err(|error| failed(("make a directory".to_owned(), error)))?;
+        let shared = Shared {
+            family: Family::default(),
+            view: view.clone(),
+            hostname: spec.hostname.clone(),
+        };
+        let place = Place {
+            shared: &shared,
+            programs: &programs,
+        };
+        supervised::run(spec, place, cancel, output)
+    });
+    view.unmount_all();
+    outcome
 }
 
 fn finish(task: Task) -> Result<(), Error> {

@@ -46,7 +46,7 @@ pub(crate) use {
     access::Want,
     mounts::{MountId, Node},
     owners::Device,
-    view::{Asker, How, Opened, Program, SetTime, Special, Told, View},
+    view::{Asker, How, MAX_VALUE, Opened, Program, SetTime, Special, Told, View},
 };
 
 use crate::tree::Tree;
@@ -92,6 +92,16 @@ impl Farm {
     /// Holds what is no part of the image.
     fn scratch(&self) -> PathBuf {
         self.directory.join("scratch")
+    }
+
+    /// A new directory on the same file system that is no part of any root.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn private(&self) -> io::Result<PathBuf> {
+        let path = self.fresh();
+        std::fs::create_dir(&path)?;
+        Ok(path)
     }
 
     /// A path in the scratch directory where nothing is.

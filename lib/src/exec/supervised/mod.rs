@@ -30,17 +30,21 @@ mod who;
 mod tests;
 
 pub(crate) use asked::{Answer, Asked, Reply};
-pub(crate) use load::{Program, Programs};
 pub(crate) use process::{Family, Process};
-pub(crate) use who::{FileCapabilities, Four, SetIds, Who};
+pub(crate) use run::{Place, run};
+pub(crate) use who::{Four, Who};
+
+use std::sync::Arc;
+
+use super::farm::View;
 
 /// What all handlers of a run share. They may be called on several threads at once.
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// The processes.
     pub family: Family,
-    /// What can be executed.
-    pub programs: Box<dyn Programs>,
+    /// The files.
+    pub view: Arc<View>,
     /// The name of the machine, as the run sees it.
     pub hostname: String,
 }

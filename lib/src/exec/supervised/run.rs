@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, PipeReader, PipeWriter, Write},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
     path::Path,
@@ -40,8 +40,6 @@ use crate::{
 pub(crate) struct Place<'a> {
     /// What its processes share.
     pub shared: &'a Shared,
-    /// The root directory.
-    pub root: OwnedFd,
     /// An empty directory that the run has no name for.
     pub programs: &'a Path,
 }
@@ -91,7 +89,7 @@ fn supervise(
     let state = State {
         who: Arc::new(Who::new(0, 0, &[])),
         umask: 0o022,
-        directory: Arc::new(place.root),
+        directory: Arc::clone(&place.shared.view.root().fd),
         root: None,
         program: Arc::default(),
         place: buffer.as_ptr().addr() as u64,

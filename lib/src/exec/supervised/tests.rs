@@ -1,71 +1,51 @@
-//! Runs with the simplest names there are: those of one directory, by the kernel.
+//! Runs in a root with nothing but busybox in it.
 
 use std::{
     fs,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::PermissionsExt,
-    },
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rbuild_testutils::{
     cages::{Cage, inside},
     need,
 };
-use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
-    io::Errno,
-};
 
 use super::{
-    Family, Process, Program, Programs, SetIds, Shared,
+    Family, Shared,
     run::{Place, run},
 };
-use crate::exec::{Cancel, Error, Network, Outcome, RunSpec, User};
+use crate::{
+    exec::{
+        Cancel, Error, Network, Outcome, RunSpec, User,
+        farm::{Contents, Farm, View},
+    },
+    tree::{Content, Kind, Metadata, Node, Origin, Tree},
+};
 
-#[derive(Debug)]
-struct Plain(OwnedFd);
-
-pub(super) fn open_in(root: impl AsFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    openat2(
-        root,
-        path,
-        flags | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT,
-    )
-}
-
-impl Programs for Plain {
-    fn named(&self, _: &Process, directory: &OwnedFd, path: &[u8], _: bool) -> Result<Program, Errno> {
-        let base = if path.starts_with(b"/") {
-            &self.0
-        } else {
-            directory
+/// A directory as a tree, owned by root.
+fn tree_of(root: &Path) -> Tree {
+    let mut tree = Tree::new();
+    for entry in walkdir::WalkDir::new(root).min_depth(1) {
+        let entry = entry.unwrap();
+        let stat = entry.metadata().unwrap();
+        let metadata = Metadata {
+            mode: stat.permissions().mode() & 0o7777,
+            ..Metadata::default()
         };
-        let file = open_in(base, path, OFlags::PATH)?;
-        let stat = rustix::fs::fstat(&file)?;
-        if stat.st_mode & 0o170_111 <= 0o100_000 {
-            return Err(Errno::ACCESS);
-        }
-        Ok(Program {
-            file,
-            path: path.to_vec(),
-            set_ids: SetIds {
-                user: (stat.st_mode & 0o4000 != 0).then_some(0),
-                ..SetIds::default()
-            },
-        })
+        let kind = match stat.is_dir() {
+            true => Kind::Directory,
+            false => Kind::File(Content {
+                size: stat.len(),
+                digest: None,
+                origin: Origin::Disk(entry.path().into()),
+            }),
+        };
+        let path = entry.path().strip_prefix(root).unwrap();
+        tree.insert(path, Node { metadata, kind }).unwrap();
     }
-
-    fn open(&self, _: &Process, file: OwnedFd) -> Result<Program, Errno> {
-        Ok(Program {
-            file,
-            path: b"/nameless".to_vec(),
-            set_ids: SetIds::default(),
-        })
-    }
+    tree
 }
 
 struct Bench {
@@ -98,14 +78,11 @@ impl Bench {
 
     fn run(&self, argv: &[&str], user: User) -> Ran {
         let programs = tempfile::tempdir_in(&self.room).unwrap();
-        let open = || rustix::fs::open(&self.root, OFlags::PATH, Mode::empty()).unwrap();
-        let shared = Shared {
-            family: Family::default(),
-            programs: Box::new(Plain(open())),
-            hostname: "bench".to_owned(),
-        };
+        let tree = tree_of(&self.root);
+        let farm = Arc::new(Farm::make(programs.path(), &tree, &Contents::new()).unwrap());
         let spec = RunSpec {
             lowers: Vec::new(),
+            farm: Some(farm.clone()),
             upper: PathBuf::new(),
             work: PathBuf::new(),
             spare: PathBuf::new(),
@@ -118,10 +95,16 @@ impl Bench {
             network: Network::Host,
             hostname: "bench".to_owned(),
         };
+        let mut view = View::new(farm.clone()).unwrap();
+        view.mount_all(&spec).unwrap();
+        let shared = Shared {
+            family: Family::default(),
+            view: Arc::new(view),
+            hostname: "bench".to_owned(),
+        };
         let place = Place {
             shared: &shared,
-            root: open(),
-            programs: programs.path(),
+            programs: &farm.private().unwrap(),
         };
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let result = run(

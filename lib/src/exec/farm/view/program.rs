@@ -36,17 +36,11 @@ impl View {
     ///
     /// # Errors
     /// As execve(2): EACCES if it may not be executed.
-    pub fn program(&self, asker: &Asker<'_>, base: &Node, path: &[u8]) -> Result<Program, Errno> {
-        let node = self.find(asker, base, path, true)?;
-        self.program_of(asker, &node)
-    }
-
-    /// The same for a file that was found.
-    ///
-    /// # Errors
-    /// As for [`program`](Self::program).
-    pub fn program_of(&self, asker: &Asker<'_>, node: &Node) -> Result<Program, Errno> {
+    pub fn program(&self, asker: &Asker<'_>, node: &Node) -> Result<Program, Errno> {
         let meta = self.meta(node);
+        if file_type(&node.stat) == FileType::Symlink {
+            return Err(Errno::LOOP);
+        }
         if file_type(&node.stat) != FileType::RegularFile || meta.device.is_some() {
             return Err(Errno::ACCESS);
         }

@@ -17,7 +17,9 @@ pub(crate) const TABLE: Table = &[
         let node = named.find(true)?;
         change(asked, &named.asker, &node)
     }),
-    (libc::SYS_fchdir, |asked| change(asked, &asked.asker()?, &asked.node(0)?)),
+    (libc::SYS_fchdir, |asked| {
+        change(asked, &asked.asker()?, &asked.node(0)?)
+    }),
     (libc::SYS_getcwd, getcwd),
     (libc::SYS_chroot, |asked| {
         let named = asked.named(None, 0)?;

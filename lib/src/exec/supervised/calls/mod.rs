@@ -2,14 +2,20 @@
 //!
 //! - `ids`: users and groups; `capabilities`: those of processes
 //! - `signals`: what concerns other processes, which must be the run's own
+//! - `named`: paths and descriptors among the arguments; `open`, `stat`, `names`, `owners`, `xattrs`, `cwd`: files
 //! - `own`: what a process says or asks about itself
 
 mod capabilities;
+mod cwd;
 mod ids;
+mod named;
+mod names;
+mod open;
 mod own;
-#[cfg(test)]
-mod plain;
+mod owners;
 mod signals;
+mod stat;
+mod xattrs;
 
 use super::{Asked, Reply};
 
@@ -25,6 +31,10 @@ pub(crate) const TABLES: &[Table] = &[
     capabilities::TABLE,
     signals::TABLE,
     own::TABLE,
-    #[cfg(test)]
-    plain::TABLE,
+    open::TABLE,
+    stat::TABLE,
+    names::TABLE,
+    owners::TABLE,
+    xattrs::TABLE,
+    cwd::TABLE,
 ];

@@ -48,7 +48,12 @@ impl<'a> Asked<'a> {
             Some(directory) => view.node(self.directory(directory)?)?,
             None => view.node(self.process().directory())?,
         };
-        Ok(Named { view, asker, base, path })
+        Ok(Named {
+            view,
+            asker,
+            base,
+            path,
+        })
     }
 
     /// What one of its descriptors refers to.

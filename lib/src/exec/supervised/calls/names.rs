@@ -12,10 +12,16 @@ use crate::exec::farm::{Device, Special};
 
 pub(crate) const TABLE: Table = &[
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_mkdir, |asked| make_directory(&asked.named(None, 0)?, asked.number_at(1))),
-    (libc::SYS_mkdirat, |asked| make_directory(&asked.named(Some(0), 1)?, asked.number_at(2))),
+    (libc::SYS_mkdir, |asked| {
+        make_directory(&asked.named(None, 0)?, asked.number_at(1))
+    }),
+    (libc::SYS_mkdirat, |asked| {
+        make_directory(&asked.named(Some(0), 1)?, asked.number_at(2))
+    }),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_mknod, |asked| make_special(&asked.named(None, 0)?, asked.number_at(1), asked.number_at(2))),
+    (libc::SYS_mknod, |asked| {
+        make_special(&asked.named(None, 0)?, asked.number_at(1), asked.number_at(2))
+    }),
     (libc::SYS_mknodat, |asked| {
         make_special(&asked.named(Some(0), 1)?, asked.number_at(2), asked.number_at(3))
     }),
@@ -29,22 +35,35 @@ pub(crate) const TABLE: Table = &[
         _ => Err(Errno::INVAL),
     }),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_rename, |asked| rename(&asked.named(None, 0)?, &asked.named(None, 1)?, 0)),
+    (libc::SYS_rename, |asked| {
+        rename(&asked.named(None, 0)?, &asked.named(None, 1)?, 0)
+    }),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_renameat, |asked| rename(&asked.named(Some(0), 1)?, &asked.named(Some(2), 3)?, 0)),
+    (libc::SYS_renameat, |asked| {
+        rename(&asked.named(Some(0), 1)?, &asked.named(Some(2), 3)?, 0)
+    }),
     (libc::SYS_renameat2, |asked| {
-        rename(&asked.named(Some(0), 1)?, &asked.named(Some(2), 3)?, asked.number_at(4))
+        rename(
+            &asked.named(Some(0), 1)?,
+            &asked.named(Some(2), 3)?,
+            asked.number_at(4),
+        )
     }),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_link, |asked| {
         let (old, new) = (asked.named(None, 0)?, asked.named(None, 1)?);
-        new.view.link(&new.asker, &old.find(false)?, &new.base, new.path())?;
+        new.view
+            .link(&new.asker, &old.find(false)?, &new.base, new.path())?;
         Answer::DONE
     }),
     (libc::SYS_linkat, link),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_symlink, |asked| make_link(asked, &asked.named(None, 1)?)),
-    (libc::SYS_symlinkat, |asked| make_link(asked, &asked.named(Some(1), 2)?)),
+    (libc::SYS_symlink, |asked| {
+        make_link(asked, &asked.named(None, 1)?)
+    }),
+    (libc::SYS_symlinkat, |asked| {
+        make_link(asked, &asked.named(Some(1), 2)?)
+    }),
 ];
 
 fn make_directory(new: &Named<'_>, mode: u32) -> Reply {
@@ -68,7 +87,8 @@ fn make_special(new: &Named<'_>, mode: u32, device: u32) -> Reply {
         libc::S_IFDIR => return Err(Errno::PERM),
         _ => return Err(Errno::INVAL),
     };
-    new.view.make_special(&new.asker, &new.base, new.path(), mode & 0o7777, special)?;
+    new.view
+        .make_special(&new.asker, &new.base, new.path(), mode & 0o7777, special)?;
     Answer::DONE
 }
 
@@ -105,6 +125,7 @@ fn link(asked: &Asked<'_>) -> Reply {
 
 fn make_link(asked: &Asked<'_>, new: &Named<'_>) -> Reply {
     let target = asked.path(0)?;
-    new.view.make_link(&new.asker, target.as_bytes(), &new.base, new.path())?;
+    new.view
+        .make_link(&new.asker, target.as_bytes(), &new.base, new.path())?;
     Answer::DONE
 }

@@ -26,13 +26,17 @@ const HOW_SIZE: usize = 24;
 
 pub(crate) const TABLE: Table = &[
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_open, |asked| open(asked, None, 0, asked.number_at(1), asked.number_at(2))),
+    (libc::SYS_open, |asked| {
+        open(asked, None, 0, asked.number_at(1), asked.number_at(2))
+    }),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_creat, |asked| {
         let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::TRUNC;
         open(asked, None, 0, flags.bits(), asked.number_at(1))
     }),
-    (libc::SYS_openat, |asked| open(asked, Some(0), 1, asked.number_at(2), asked.number_at(3))),
+    (libc::SYS_openat, |asked| {
+        open(asked, Some(0), 1, asked.number_at(2), asked.number_at(3))
+    }),
     (libc::SYS_openat2, openat2),
 ];
 
@@ -47,7 +51,10 @@ fn openat2(asked: &Asked<'_>) -> Reply {
         return Err(Errno::TOOBIG);
     }
     let field = |index: usize| {
-        let bytes = known.chunks_exact(8).nth(index).and_then(|bytes| bytes.try_into().ok());
+        let bytes = known
+            .chunks_exact(8)
+            .nth(index)
+            .and_then(|bytes| bytes.try_into().ok());
         bytes.map(u64::from_ne_bytes).unwrap_or_default()
     };
     // Who wants more than openat gives is told to do without, as by an old kernel.
@@ -62,7 +69,9 @@ fn openat2(asked: &Asked<'_>) -> Reply {
 fn open(asked: &Asked<'_>, directory: Option<usize>, path: usize, flags: u32, mode: u32) -> Reply {
     let flags = OFlags::from_bits_retain(flags);
     let named = asked.named(directory, path)?;
-    let opened = named.view.open(&named.asker, &named.base, named.path(), How { flags, mode })?;
+    let opened = named
+        .view
+        .open(&named.asker, &named.base, named.path(), How { flags, mode })?;
     let close_on_exec = flags.contains(OFlags::CLOEXEC);
     Ok(match opened {
         Opened::File(file) => Answer::Descriptor { file, close_on_exec },
@@ -88,8 +97,17 @@ fn open_pipe(asked: &Asked<'_>, pipe: &Arc<OwnedFd>, flags: OFlags) -> Result<Ow
                 Err(_) => {
                     if let Err(gone) = asked.still() {
                         // The other end sets it free. If it does not wait yet, the next round does.
-                        let other = if flags.contains(OFlags::WRONLY) { OFlags::RDONLY } else { OFlags::WRONLY };
-                        let other = openat(CWD, &path, other | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+                        let other = if flags.contains(OFlags::WRONLY) {
+                            OFlags::RDONLY
+                        } else {
+                            OFlags::WRONLY
+                        };
+                        let other = openat(
+                            CWD,
+                            &path,
+                            other | OFlags::NONBLOCK | OFlags::CLOEXEC,
+                            Mode::empty(),
+                        );
                         if other.is_ok() {
                             return Err(gone);
                         }

@@ -21,7 +21,9 @@ pub(crate) const TABLE: Table = &[
         let named = asked.named(None, 0)?;
         set_mode(asked, &named.asker, &named.find(true)?, 1)
     }),
-    (libc::SYS_fchmod, |asked| set_mode(asked, &asked.asker()?, &asked.node(0)?, 1)),
+    (libc::SYS_fchmod, |asked| {
+        set_mode(asked, &asked.asker()?, &asked.node(0)?, 1)
+    }),
     (libc::SYS_fchmodat, |asked| {
         let named = asked.named(Some(0), 1)?;
         set_mode(asked, &named.asker, &named.find(true)?, 2)
@@ -40,7 +42,9 @@ pub(crate) const TABLE: Table = &[
         let named = asked.named(None, 0)?;
         set_owner(asked, &named.asker, &named.find(false)?, 1)
     }),
-    (libc::SYS_fchown, |asked| set_owner(asked, &asked.asker()?, &asked.node(0)?, 1)),
+    (libc::SYS_fchown, |asked| {
+        set_owner(asked, &asked.asker()?, &asked.node(0)?, 1)
+    }),
     (libc::SYS_fchownat, |asked| {
         let (asker, node) = asked.file_at(0, 1, asked.number_at(4))?;
         set_owner(asked, &asker, &node, 2)
@@ -77,7 +81,10 @@ fn set_mode(asked: &Asked<'_>, asker: &Asker<'_>, node: &Node, mode: usize) -> R
 /// The user is the given argument, the group the next one.
 fn set_owner(asked: &Asked<'_>, asker: &Asker<'_>, node: &Node, user: usize) -> Reply {
     let id = |argument| Some(asked.number_at(argument)).filter(|id| *id != u32::MAX);
-    asked.shared().view.set_owner(asker, node, id(user), id(user + 1))?;
+    asked
+        .shared()
+        .view
+        .set_owner(asker, node, id(user), id(user + 1))?;
     Answer::DONE
 }
 
@@ -87,7 +94,9 @@ fn set_times(asked: &Asked<'_>, asker: &Asker<'_>, node: &Node, times: SetTime) 
 }
 
 fn utimensat(asked: &Asked<'_>) -> Reply {
-    let fine = |time: Timespec| [UTIME_NOW, UTIME_OMIT].contains(&time.tv_nsec) || (0..1_000_000_000).contains(&time.tv_nsec);
+    let fine = |time: Timespec| {
+        [UTIME_NOW, UTIME_OMIT].contains(&time.tv_nsec) || (0..1_000_000_000).contains(&time.tv_nsec)
+    };
     let times = match two_times(asked, 2)? {
         None => SetTime::Now,
         Some((accessed, modified)) if fine(accessed) && fine(modified) => SetTime::To(accessed, modified),
@@ -107,7 +116,9 @@ fn two_times(asked: &Asked<'_>, argument: usize) -> Result<Option<(Timespec, Tim
         return Ok(None);
     }
     let bytes = asked.bytes(address, 32)?;
-    let mut numbers = bytes.chunks_exact(8).map(|bytes| bytes.try_into().map(i64::from_ne_bytes).unwrap_or_default());
+    let mut numbers = bytes
+        .chunks_exact(8)
+        .map(|bytes| bytes.try_into().map(i64::from_ne_bytes).unwrap_or_default());
     let mut time = || Timespec {
         tv_sec: numbers.next().unwrap_or_default(),
         tv_nsec: numbers.next().unwrap_or_default() as _,
@@ -119,7 +130,10 @@ fn two_times(asked: &Asked<'_>, argument: usize) -> Result<Option<(Timespec, Tim
 #[cfg(target_arch = "x86_64")]
 fn micro_times(asked: &Asked<'_>, argument: usize) -> Result<SetTime, Errno> {
     let nano = |time: Timespec| match time.tv_nsec {
-        micro @ 0..1_000_000 => Ok(Timespec { tv_nsec: micro * 1000, ..time }),
+        micro @ 0..1_000_000 => Ok(Timespec {
+            tv_nsec: micro * 1000,
+            ..time
+        }),
         _ => Err(Errno::INVAL),
     };
     Ok(match two_times(asked, argument)? {
@@ -136,7 +150,12 @@ fn second_times(asked: &Asked<'_>, argument: usize) -> Result<SetTime, Errno> {
         return Ok(SetTime::Now);
     }
     let bytes = asked.bytes(address, 16)?;
-    let mut numbers = bytes.chunks_exact(8).map(|bytes| bytes.try_into().map(i64::from_ne_bytes).unwrap_or_default());
-    let mut time = || Timespec { tv_sec: numbers.next().unwrap_or_default(), tv_nsec: 0 };
+    let mut numbers = bytes
+        .chunks_exact(8)
+        .map(|bytes| bytes.try_into().map(i64::from_ne_bytes).unwrap_or_default());
+    let mut time = || Timespec {
+        tv_sec: numbers.next().unwrap_or_default(),
+        tv_nsec: 0,
+    };
     Ok(SetTime::To(time(), time()))
 }

@@ -11,29 +11,55 @@ use crate::exec::farm::{Asker, Node, View, Want};
 
 pub(crate) const TABLE: Table = &[
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_stat, |asked| stat(asked, &asked.named(None, 0)?.find(true)?, 1)),
+    (libc::SYS_stat, |asked| {
+        stat(asked, &asked.named(None, 0)?.find(true)?, 1)
+    }),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_lstat, |asked| stat(asked, &asked.named(None, 0)?.find(false)?, 1)),
+    (libc::SYS_lstat, |asked| {
+        stat(asked, &asked.named(None, 0)?.find(false)?, 1)
+    }),
     (libc::SYS_fstat, |asked| stat(asked, &asked.node(0)?, 1)),
-    (libc::SYS_newfstatat, |asked| stat(asked, &asked.file_at(0, 1, asked.number_at(3))?.1, 2)),
+    (libc::SYS_newfstatat, |asked| {
+        stat(asked, &asked.file_at(0, 1, asked.number_at(3))?.1, 2)
+    }),
     (libc::SYS_statx, statx),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_access, |asked| {
         let named = asked.named(None, 0)?;
-        access(named.view, &named.asker, &named.find(true)?, asked.number_at(1), 0)
+        access(
+            named.view,
+            &named.asker,
+            &named.find(true)?,
+            asked.number_at(1),
+            0,
+        )
     }),
     (libc::SYS_faccessat, |asked| {
         let named = asked.named(Some(0), 1)?;
-        access(named.view, &named.asker, &named.find(true)?, asked.number_at(2), 0)
+        access(
+            named.view,
+            &named.asker,
+            &named.find(true)?,
+            asked.number_at(2),
+            0,
+        )
     }),
     (libc::SYS_faccessat2, |asked| {
         let (asker, node) = asked.file_at(0, 1, asked.number_at(3))?;
-        access(&asked.shared().view, &asker, &node, asked.number_at(2), asked.number_at(3))
+        access(
+            &asked.shared().view,
+            &asker,
+            &node,
+            asked.number_at(2),
+            asked.number_at(3),
+        )
     }),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_readlink, |asked| read_link(asked, None, 0)),
     (libc::SYS_readlinkat, |asked| read_link(asked, Some(0), 1)),
-    (libc::SYS_statfs, |asked| statfs(asked, &asked.named(None, 0)?.find(true)?)),
+    (libc::SYS_statfs, |asked| {
+        statfs(asked, &asked.named(None, 0)?.find(true)?)
+    }),
 ];
 
 fn stat(asked: &Asked<'_>, node: &Node, buffer: usize) -> Reply {
@@ -59,7 +85,11 @@ fn access(view: &View, asker: &Asker<'_>, node: &Node, want: u32, flags: u32) ->
     if flags & libc::AT_EACCESS.cast_unsigned() == 0 && real != (who.user.file, who.group.file) {
         let mut other: Who = who.clone();
         (other.user.file, other.group.file) = real;
-        other.effective = if real.0 == 0 { other.permitted } else { CapabilitySet::empty() };
+        other.effective = if real.0 == 0 {
+            other.permitted
+        } else {
+            CapabilitySet::empty()
+        };
         asker.who = other.into();
     }
     view.check(&asker, node, Want(want)).map(|()| Answer::Value(0))
@@ -73,9 +103,11 @@ fn read_link(asked: &Asked<'_>, directory: Option<usize>, path: usize) -> Reply 
     // An empty path means the link that a descriptor refers to.
     let empty = directory.filter(|directory| !asked.is_here(*directory));
     let text = match empty {
-        Some(directory) if asked.path(path)?.is_empty() => {
-            asked.shared().view.link_text(&asked.node(directory)?).map_err(|_| Errno::NOENT)?
-        }
+        Some(directory) if asked.path(path)?.is_empty() => asked
+            .shared()
+            .view
+            .link_text(&asked.node(directory)?)
+            .map_err(|_| Errno::NOENT)?,
         _ => {
             let named = asked.named(directory, path)?;
             named.view.read_link(&named.asker, &named.base, named.path())?
@@ -90,7 +122,13 @@ fn read_link(asked: &Asked<'_>, directory: Option<usize>, path: usize) -> Reply 
 fn statfs(asked: &Asked<'_>, node: &Node) -> Reply {
     let told = fstatfs(&node.fd)?;
     let mut fields = vec![told.f_type as u64, told.f_bsize as u64];
-    fields.extend([told.f_blocks, told.f_bfree, told.f_bavail, told.f_files, told.f_ffree]);
+    fields.extend([
+        told.f_blocks,
+        told.f_bfree,
+        told.f_bavail,
+        told.f_files,
+        told.f_ffree,
+    ]);
     fields.extend([0, told.f_namelen as u64, told.f_frsize as u64, 0, 0, 0, 0, 0]);
     let bytes: Vec<u8> = fields.into_iter().flat_map(u64::to_ne_bytes).collect();
     asked.write(asked.word(1), &bytes)?;

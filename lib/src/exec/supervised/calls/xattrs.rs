@@ -25,9 +25,15 @@ pub(crate) const TABLE: Table = &[
     (libc::SYS_listxattr, |asked| list(asked, by_path(asked, true)?)),
     (libc::SYS_llistxattr, |asked| list(asked, by_path(asked, false)?)),
     (libc::SYS_flistxattr, |asked| list(asked, by_descriptor(asked)?)),
-    (libc::SYS_removexattr, |asked| remove(asked, by_path(asked, true)?)),
-    (libc::SYS_lremovexattr, |asked| remove(asked, by_path(asked, false)?)),
-    (libc::SYS_fremovexattr, |asked| remove(asked, by_descriptor(asked)?)),
+    (libc::SYS_removexattr, |asked| {
+        remove(asked, by_path(asked, true)?)
+    }),
+    (libc::SYS_lremovexattr, |asked| {
+        remove(asked, by_path(asked, false)?)
+    }),
+    (libc::SYS_fremovexattr, |asked| {
+        remove(asked, by_descriptor(asked)?)
+    }),
 ];
 
 type File<'a> = (Asker<'a>, Node);
@@ -58,12 +64,18 @@ fn set(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
         return Err(Errno::TOOBIG);
     }
     let value = asked.bytes(asked.word(2), size)?;
-    asked.shared().view.set_attribute(&asker, &node, (name(asked)?, value), flags)?;
+    asked
+        .shared()
+        .view
+        .set_attribute(&asker, &node, (name(asked)?, value), flags)?;
     Answer::DONE
 }
 
 fn get(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
-    let value = asked.shared().view.attribute(&asker, &node, OsStr::from_bytes(name(asked)?.as_bytes()))?;
+    let value = asked
+        .shared()
+        .view
+        .attribute(&asker, &node, OsStr::from_bytes(name(asked)?.as_bytes()))?;
     give(asked, &value, 2)
 }
 
@@ -72,7 +84,10 @@ fn list(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
 }
 
 fn remove(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
-    asked.shared().view.remove_attribute(&asker, &node, &name(asked)?)?;
+    asked
+        .shared()
+        .view
+        .remove_attribute(&asker, &node, &name(asked)?)?;
     Answer::DONE
 }
 

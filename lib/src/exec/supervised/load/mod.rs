@@ -34,7 +34,13 @@ use rustix::{
 
 pub(crate) use copies::Copies;
 
-use super::{Shared, asked::errno, process::Process, who::SetIds};
+use super::{
+    Shared,
+    asked::errno,
+    process::Process,
+    who::{FileCapabilities, SetIds},
+};
+use crate::exec::farm;
 use elf::Kind;
 
 /// As for the kernel.
@@ -50,26 +56,12 @@ const NAME_LIMIT: usize = 15;
 /// A file of the run's root that may be executed by who wants to.
 #[derive(Debug)]
 pub(crate) struct Program {
-    /// Opened with `O_PATH` or for reading.
+    /// Opened for reading.
     pub file: OwnedFd,
     /// Its name in the run's root, without symbolic links.
     pub path: Vec<u8>,
     /// What it does to ids.
     pub set_ids: SetIds,
-}
-
-/// Finds programs, as who executes them is allowed to.
-pub(crate) trait Programs: std::fmt::Debug + Send + Sync {
-    /// By its name, seen from `directory`.
-    fn named(
-        &self,
-        process: &Process,
-        directory: &OwnedFd,
-        path: &[u8],
-        follow: bool,
-    ) -> Result<Program, Errno>;
-    /// That a descriptor is open for.
-    fn open(&self, process: &Process, file: OwnedFd) -> Result<Program, Errno>;
 }
 
 /// Prepares and completes `exec`.
@@ -128,11 +120,7 @@ impl Loader<'_> {
         let loader = match &elf {
             Kind::Static => None,
             Kind::Dynamic(dynamic) => {
-                let directory = process.directory();
-                let loader = self
-                    .shared
-                    .programs
-                    .named(process, &directory, &dynamic.loader, true)?;
+                let loader = self.named(process, process.directory(), &dynamic.loader, true)?;
                 Some(readable(&loader.file)?)
             }
         };
@@ -166,14 +154,13 @@ impl Loader<'_> {
 
     /// The file that a call names, and its name as the program will be told.
     fn find(&self, thread: i32, process: &Process, asked: &Asked) -> Result<(Program, CString), Errno> {
-        let programs = &self.shared.programs;
         let path = asked.path.to_bytes();
         if asked.flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
             return Err(Errno::INVAL);
         }
         let follow = asked.flags & AT_SYMLINK_NOFOLLOW == 0;
         if asked.directory == AT_FDCWD || path.starts_with(b"/") {
-            let program = programs.named(process, &process.directory(), path, follow)?;
+            let program = self.named(process, process.directory(), path, follow)?;
             return Ok((program, asked.path.clone()));
         }
         let link = format!("/proc/{thread}/fd/{}", asked.directory);
@@ -184,10 +171,31 @@ impl Loader<'_> {
             if asked.flags & AT_EMPTY_PATH == 0 {
                 return Err(Errno::NOENT);
             }
-            return Ok((programs.open(process, file)?, c_string(name)?));
+            return Ok((self.opened(process, file)?, c_string(name)?));
         }
-        let program = programs.named(process, &file, path, follow)?;
+        let program = self.named(process, file, path, follow)?;
         Ok((program, c_string([&name, b"/".as_slice(), path].concat())?))
+    }
+
+    /// A file by its name, seen from a directory; one that the process may execute.
+    fn named(
+        &self,
+        process: &Process,
+        directory: impl Into<Arc<OwnedFd>>,
+        path: &[u8],
+        follow: bool,
+    ) -> Result<Program, Errno> {
+        let view = &self.shared.view;
+        let asker = view.asker(process, process.id, &self.shared.family)?;
+        let found = view.find(&asker, &view.node(directory)?, path, follow)?;
+        view.program(&asker, &found).map(Program::from)
+    }
+
+    /// That a descriptor is open for.
+    fn opened(&self, process: &Process, file: OwnedFd) -> Result<Program, Errno> {
+        let view = &self.shared.view;
+        let asker = view.asker(process, process.id, &self.shared.family)?;
+        view.program(&asker, &view.node(file)?).map(Program::from)
     }
 
     /// Follows scripts to a program of this machine, and collects the arguments that come of it.
@@ -222,10 +230,7 @@ impl Loader<'_> {
                     .chain(rest)
                     .collect(),
             );
-            program = self
-                .shared
-                .programs
-                .named(process, &process.directory(), script.interpreter, true)?;
+            program = self.named(process, process.directory(), script.interpreter, true)?;
             name = interpreter;
         }
         Err(Errno::LOOP)
@@ -251,6 +256,21 @@ impl Loader<'_> {
         state.program = plan.program;
         state.place = place;
         Ok(())
+    }
+}
+
+impl From<farm::Program> for Program {
+    fn from(found: farm::Program) -> Self {
+        let has = |bits: u32| found.mode & bits == bits;
+        Self {
+            set_ids: SetIds {
+                user: has(0o4000).then_some(found.uid),
+                group: has(0o2010).then_some(found.gid),
+                capabilities: found.capabilities.as_deref().and_then(FileCapabilities::parse),
+            },
+            file: found.file,
+            path: found.path,
+        }
     }
 }
 
