@@ -184,6 +184,8 @@ pub enum IsolationMode {
     Auto,
     /// Mounts, as root or in a user namespace
     Mounts,
+    /// Neither: system calls of the steps are answered by rbuild
+    Supervised,
 }
 
 /// `--progress`.

@@ -49,6 +49,7 @@ pub fn build(options: &cli::Build) -> Result<Build> {
     build = build.isolation(match options.isolation {
         IsolationMode::Auto => Isolation::Auto,
         IsolationMode::Mounts => Isolation::Mounts,
+        IsolationMode::Supervised => Isolation::Supervised,
     });
     if options.no_cache {
         build = build.no_cache();
