@@ -1,7 +1,5 @@
 //! `rbuild doctor`
 
-use std::error::Error;
-
 use anyhow::Result;
 use rbuild::{
     exec::{self, Finding, ProbeConfig, Survey},
@@ -56,12 +54,7 @@ impl Examination {
         Self {
             findings: survey.findings.iter().map(found).collect(),
             run: match &survey.engine {
-                Ok(engine) => Run {
-                    isolation: Some(engine.describe()),
-                    why: "everything that it needs was tried, and works".to_owned(),
-                    cost: "none: processes run as fast as outside",
-                    hint: None,
-                },
+                Ok(engine) => Run::possible(engine),
                 Err(error) => Run::impossible(error),
             },
         }
@@ -89,20 +82,41 @@ impl Examination {
     }
 }
 
-impl Run {
-    fn impossible(error: &exec::Error) -> Self {
-        let mut why = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !why.contains(&text) {
-                why = format!("{why}: {text}");
-            }
-            cause = error.source();
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
         }
+        cause = error.source();
+    }
+    text
+}
+
+impl Run {
+    fn possible(engine: &exec::Engine) -> Self {
+        let tried = "everything that it needs was tried, and works";
+        Self {
+            isolation: Some(engine.describe()),
+            why: match engine.instead_of() {
+                Some(missing) => format!("mounts are not possible: {}", chain(missing)),
+                None => tried.to_owned(),
+            },
+            cost: match engine.mounts() {
+                true => "none: processes run as fast as outside",
+                false => "some microseconds for each call that names a file or a user",
+            },
+            hint: engine.instead_of().map(exec::Missing::hint),
+        }
+    }
+
+    fn impossible(error: &exec::Error) -> Self {
         Self {
             isolation: None,
-            why,
+            why: chain(error),
             cost: "builds with RUN fail; all other instructions work",
             hint: report::hint(error),
         }

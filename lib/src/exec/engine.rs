@@ -12,7 +12,7 @@ use rbuild_sys::Keep;
 use rustix::process::getpid;
 
 use super::{
-    Cancel, Error, Outcome, RunSpec,
+    Cancel, Error, Missing, Outcome, RunSpec,
     child::{Report, Task, die_with},
     farm::{Farm, View},
     ids::Ids,
@@ -72,8 +72,14 @@ impl Engine {
                 error => error,
             }),
             Isolation::Auto => probe(&config.scratch).or_else(|error| match error {
-                // What is said is how to get the faster way.
-                Error::Unavailable(_) => probe_supervision().map_err(|_| error),
+                Error::Unavailable(missing) => match probe_supervision() {
+                    Ok(found) => Ok(Found {
+                        instead_of: Some(missing),
+                        ..found
+                    }),
+                    // What would be faster is what is asked for.
+                    Err(_) => Err(Error::Unavailable(missing)),
+                },
                 error => Err(error),
             }),
         };
@@ -87,6 +93,11 @@ impl Engine {
             Ids::Mapped(_) => "mounts in a user namespace, with subordinate ids",
             Ids::Emulated => "answers to system calls, with emulated ids",
         }
+    }
+
+    /// Why this is not something faster; nothing if it is the fastest, or was asked for.
+    pub fn instead_of(&self) -> Option<&Missing> {
+        self.0.instead_of.as_ref()
     }
 
     /// How layers on disk must be written for this engine.

@@ -32,6 +32,8 @@ pub(super) struct Found {
     pub whiteouts: Whiteouts,
     /// Names layers on disk that were made with these ids and whiteouts.
     pub format: String,
+    /// Why it is not something faster.
+    pub instead_of: Option<Missing>,
 }
 
 /// Finds out by doing it: namespaces, mounts, and an overlay on the file system of `scratch`.
@@ -43,6 +45,7 @@ pub(super) fn probe(scratch: &Path) -> Result<Found, Error> {
             ids: Ids::Own,
             whiteouts,
             format: own_format(whiteouts),
+            instead_of: None,
         });
     }
     let (namespace, mapping) = map_ids()?;
@@ -52,6 +55,7 @@ pub(super) fn probe(scratch: &Path) -> Result<Found, Error> {
         ids,
         whiteouts: Whiteouts::User,
         format: mapping_name(&mapping),
+        instead_of: None,
     })
 }
 
@@ -69,6 +73,7 @@ pub(super) fn probe_supervision() -> Result<Found, Error> {
             ids: Ids::Emulated,
             whiteouts: Whiteouts::User,
             format: "plain".to_owned(),
+            instead_of: None,
         }),
     }
 }

@@ -13,15 +13,22 @@ use rustix::{
 };
 
 use super::{Engine, Error, ProbeConfig, Whiteouts, on_each_bench};
-use crate::exec::Missing;
+use crate::exec::{Isolation, Missing};
 
 fn probe(scratch: &Path) -> Result<Engine, Error> {
     Engine::probe(&ProbeConfig::new(scratch))
 }
 
+fn probe_mounts(scratch: &Path) -> Result<Engine, Error> {
+    Engine::probe(&ProbeConfig {
+        isolation: Isolation::Mounts,
+        ..ProbeConfig::new(scratch)
+    })
+}
+
 fn missing(scratch: &Path) -> Missing {
-    match probe(scratch) {
-        Err(Error::Unavailable(missing)) => missing,
+    match probe_mounts(scratch) {
+        Err(Error::NoMounts(missing)) => missing,
         other => panic!("{other:?}"),
     }
 }
@@ -114,8 +121,8 @@ fn machines_without_user_namespaces_are_told_which_sysctl() {
             if rustix::thread::set_capabilities(None, everything).is_err() {
                 return 2;
             }
-            match probe(room) {
-                Err(Error::Unavailable(missing @ Missing::UserNamespaces { .. })) => {
+            match probe_mounts(room) {
+                Err(Error::NoMounts(missing @ Missing::UserNamespaces { .. })) => {
                     let told = "user namespaces are not available (sysctl user.max_user_namespaces is 0)";
                     if missing.to_string() == told && missing.hint().contains("max_user_namespaces") {
                         0
@@ -147,8 +154,8 @@ fn file_systems_that_cannot_hold_layers_are_named() {
         if ramfs().is_err() {
             return 1;
         }
-        match probe(room.path()) {
-            Err(Error::Unavailable(missing @ Missing::Overlay { .. })) => {
+        match probe_mounts(room.path()) {
+            Err(Error::NoMounts(missing @ Missing::Overlay { .. })) => {
                 let named = missing.to_string().contains(&room.path().display().to_string());
                 if named && missing.hint().contains("--root") {
                     0

@@ -16,7 +16,7 @@ use super::{
         owners::Meta,
         touched::Extent,
     },
-    Asker, View,
+    Asker, View, acl,
     open::again,
 };
 
@@ -44,6 +44,7 @@ impl View {
             if !node.is_directory() && !who.is_in(meta.gid) && !who.can(CapabilitySet::FSETID) {
                 meta.mode &= !0o2000;
             }
+            acl::follow_mode(meta);
             Ok(())
         })
     }

@@ -4,9 +4,10 @@
 //! - `names`: directories, links, devices made; names moved and taken away
 //! - `metadata`: modes, owners, times, sizes
 //! - `stat`: what is told of a file
-//! - `xattrs`: extended attributes
+//! - `xattrs`, `acl`: extended attributes
 //! - `program`: files to execute
 
+mod acl;
 mod metadata;
 mod names;
 mod open;

@@ -17,7 +17,7 @@ use super::{
         mounts::Node,
         owners::Meta,
     },
-    Asker, View,
+    Asker, View, acl,
 };
 
 /// The longest value.
@@ -56,8 +56,18 @@ impl View {
                 false if flags.contains(XattrFlags::REPLACE) => return Err(Errno::NODATA),
                 _ => {}
             }
-            meta.xattrs.insert(name, value);
-            Ok(())
+            match name.as_bytes() {
+                acl::ACCESS => acl::set_access(meta, &value),
+                acl::DEFAULT if !node.is_directory() => Err(Errno::ACCESS),
+                acl::DEFAULT if value.len() <= acl::HEADER => {
+                    meta.xattrs.remove(&name);
+                    Ok(())
+                }
+                _ => {
+                    meta.xattrs.insert(name, value);
+                    Ok(())
+                }
+            }
         })
     }
 
