@@ -86,7 +86,6 @@ impl Bench {
             upper: PathBuf::new(),
             work: PathBuf::new(),
             spare: PathBuf::new(),
-            farm: None,
             argv: argv.iter().map(Into::into).collect(),
             env: vec!["PATH=/bin".into()],
             cwd: "/".into(),
