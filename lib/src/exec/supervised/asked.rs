@@ -181,6 +181,14 @@ impl<'a> Asked<'a> {
             .map_err(errno)
     }
 
+    /// Puts a copy of a descriptor in place of one that the process has.
+    pub fn replace(&self, place: i32, file: &OwnedFd, close_on_exec: bool) -> Result<(), Errno> {
+        use std::os::fd::AsFd;
+        self.listener
+            .replace(&self.call, place, file.as_fd(), close_on_exec)
+            .map_err(errno)
+    }
+
     /// Fails if the call does not wait any more: what was read by the number of its thread may be of another one.
     pub fn still(&self) -> Result<(), Errno> {
         if self.listener.is_waiting(&self.call) {
