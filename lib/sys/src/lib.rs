@@ -4,11 +4,15 @@
 //! - `namespace`: [`unshare`], the loopback interface, the session keyring
 //! - `mount`: [`set_mount_attributes`]
 //! - [`seccomp`]: filters of system calls, and answers to those that a filter asks about
+//! - `ipc`: System V IPC
+//! - `landlock`: files given up
 //! - `trace`: processes under ptrace
 //! - `memory`: the memory of another process
 //! - `descriptor`: descriptors that go from one process to another
 
 mod descriptor;
+mod ipc;
+mod landlock;
 mod memory;
 mod mount;
 mod namespace;
@@ -17,6 +21,8 @@ pub mod seccomp;
 mod trace;
 
 pub use descriptor::{receive_descriptor, send_descriptor, send_descriptor_in_bulk};
+pub use ipc::Ipc;
+pub use landlock::give_up_files;
 pub use memory::{read_memory, read_string, write_memory};
 pub use mount::{MountAttributes, set_mount_attributes};
 pub use namespace::{loopback_up, new_session_keyring, unshare};
