@@ -27,7 +27,11 @@ impl Ipc {
                 Self::Messages => libc::msgget(libc::IPC_PRIVATE, flags),
             }
         };
-        if made < 0 { Err(io::Error::last_os_error()) } else { Ok(made) }
+        if made < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(made)
+        }
     }
 
     /// Removes one by its number.
@@ -40,7 +44,11 @@ impl Ipc {
                 Self::Messages => libc::msgctl(number, libc::IPC_RMID, ptr::null_mut()),
             }
         };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 }
 

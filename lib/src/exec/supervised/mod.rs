@@ -47,4 +47,6 @@ pub(crate) struct Shared {
     pub view: Arc<View>,
     /// The name of the machine, as the run sees it.
     pub hostname: String,
+    /// What it has made of System V IPC.
+    pub ipc: calls::Ipc,
 }

@@ -4,10 +4,10 @@ use std::{
     fs::File,
     io::{self, PipeReader, PipeWriter, Write},
     os::{
-        fd::{AsFd, BorrowedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread,
 };
@@ -85,18 +85,19 @@ fn supervise(
     let handlers = Handlers::new();
     // The child has a copy of it, at the same address.
     let buffer = vec![0_u8; PLACE];
-    let (task, mut ends) = fork(spec, &handlers, place.programs)?;
+    let root = &place.shared.view.root().fd;
+    let (mut task, mut ends) = fork(spec, &handlers, place.programs, root)?;
     let state = State {
         who: Arc::new(Who::new(0, 0, &[])),
         umask: 0o022,
-        directory: Arc::clone(&place.shared.view.root().fd),
+        directory: Arc::clone(root),
         root: None,
         program: Arc::default(),
         place: buffer.as_ptr().addr() as u64,
     };
     let loader = Loader {
         shared: place.shared,
-        copies: Copies::new(place.programs.to_owned()),
+        copies: Copies::new(place.programs.to_owned(), real_path(root)?),
     };
     let (ended, end) = io::pipe()?;
     let first = task.child.pid();
@@ -130,15 +131,17 @@ fn supervise(
         followed.and(outcome)
     });
     drop(buffer);
-    let report = match task.join()? {
-        // It became the payload, which does not report.
-        Report::Failed(_) if matches!(outcome, Ok(Some(_))) => Report::Done,
-        report => report,
-    };
+    // Once it is the payload it reports nothing.
+    let report = task.next_report()?.unwrap_or(Report::Done);
     Ok((outcome?, report))
 }
 
-fn fork(spec: &RunSpec, handlers: &Handlers, programs: &Path) -> io::Result<(Task, Ends)> {
+/// Where a directory is on this machine.
+fn real_path(directory: &OwnedFd) -> io::Result<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))
+}
+
+fn fork(spec: &RunSpec, handlers: &Handlers, programs: &Path, root: &OwnedFd) -> io::Result<(Task, Ends)> {
     let filter = filter(&handlers.numbers());
     let launching = rbuild_sys::launching();
     let (stdout, stdout_writer) = io::pipe()?;
@@ -153,6 +156,7 @@ fn fork(spec: &RunSpec, handlers: &Handlers, programs: &Path) -> io::Result<(Tas
         go: wait.as_fd(),
         socket: &there,
         directory: directory.as_fd(),
+        root: root.as_fd(),
     };
     let task = Task::spawn(&launching, Keep::Only(&start::kept(&child)), |_| {
         child.become_payload().map(|never| match never {})

@@ -38,8 +38,10 @@ pub(super) struct Child<'a> {
     pub go: BorrowedFd<'a>,
     /// Takes the listener.
     pub socket: &'a UnixStream,
-    /// Where it really is.
+    /// Where it really is; what the kernel executes is in here.
     pub directory: BorrowedFd<'a>,
+    /// Or in here.
+    pub root: BorrowedFd<'a>,
 }
 
 impl Child<'_> {
@@ -52,6 +54,8 @@ impl Child<'_> {
             _ => return Err(Report::Failed("the parent process is gone".to_owned())),
         }
         self.put_down_everything()?;
+        // A second wall, where the kernel has it: the filter lets nothing through that would need it.
+        let _ = rbuild_sys::give_up_files(&[self.directory, self.root]);
         let closed = Filter {
             rules: vec![rule(libc::SYS_sendmmsg, &[], Verdict::Fail(libc::ENOSYS as u16))],
             otherwise: Verdict::Allow,
@@ -104,12 +108,13 @@ impl Child<'_> {
 }
 
 /// The descriptors that the child needs.
-pub(super) fn kept<'a>(child: &Child<'a>) -> [BorrowedFd<'a>; 5] {
+pub(super) fn kept<'a>(child: &Child<'a>) -> [BorrowedFd<'a>; 6] {
     [
         child.output[0],
         child.output[1],
         child.go,
         child.socket.as_fd(),
         child.directory,
+        child.root,
     ]
 }

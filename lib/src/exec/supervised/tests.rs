@@ -100,6 +100,7 @@ impl Bench {
             family: Family::default(),
             view: Arc::new(view),
             hostname: "bench".to_owned(),
+            ipc: Default::default(),
         };
         let place = Place {
             shared: &shared,

@@ -20,14 +20,11 @@ pub(crate) const TABLE: Table = &[
         get(asked, Ipc::Memory, asked.word(1), asked.int(2))
     }),
     (libc::SYS_semget, |asked| {
-        get(
-            asked,
-            Ipc::Semaphores,
-            asked.number_at(1).into(),
-            asked.int(2),
-        )
+        get(asked, Ipc::Semaphores, asked.number_at(1).into(), asked.int(2))
     }),
-    (libc::SYS_msgget, |asked| get(asked, Ipc::Messages, 0, asked.int(1))),
+    (libc::SYS_msgget, |asked| {
+        get(asked, Ipc::Messages, 0, asked.int(1))
+    }),
     (libc::SYS_shmat, |asked| known(asked, Ipc::Memory)),
     // It names memory of the caller's own.
     (libc::SYS_shmdt, |_| Ok(Answer::Proceed)),
@@ -68,9 +65,7 @@ impl Made {
     fn by_key(&self, kind: Ipc, wanted: i32) -> Option<i32> {
         self.with(|made| {
             let mut all = made.iter();
-            all.find_map(|((known, number), key)| {
-                (*known == kind && *key == Some(wanted)).then_some(*number)
-            })
+            all.find_map(|((known, number), key)| (*known == kind && *key == Some(wanted)).then_some(*number))
         })
     }
 }
@@ -123,7 +118,12 @@ fn control(asked: &Asked<'_>, kind: Ipc, command: i32) -> Reply {
     match command & !WIDE {
         libc::IPC_RMID => {
             let number = asked.int(0);
-            if asked.shared().ipc.with(|made| made.remove(&(kind, number))).is_none() {
+            if asked
+                .shared()
+                .ipc
+                .with(|made| made.remove(&(kind, number)))
+                .is_none()
+            {
                 return Err(Errno::INVAL);
             }
             kind.remove(number).map_err(errno)?;

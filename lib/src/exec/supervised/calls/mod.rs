@@ -3,11 +3,13 @@
 //! - `ids`: users and groups; `capabilities`: those of processes
 //! - `signals`: what concerns other processes, which must be the run's own
 //! - `named`: paths and descriptors among the arguments; `open`, `stat`, `names`, `owners`, `xattrs`, `cwd`: files
+//! - `ipc`: shared memory, semaphores, message queues
 //! - `own`: what a process says or asks about itself
 
 mod capabilities;
 mod cwd;
 mod ids;
+mod ipc;
 mod named;
 mod names;
 mod open;
@@ -16,6 +18,8 @@ mod owners;
 mod signals;
 mod stat;
 mod xattrs;
+
+pub(crate) use ipc::Made as Ipc;
 
 use super::{Asked, Reply};
 
@@ -37,4 +41,5 @@ pub(crate) const TABLES: &[Table] = &[
     owners::TABLE,
     xattrs::TABLE,
     cwd::TABLE,
+    ipc::TABLE,
 ];

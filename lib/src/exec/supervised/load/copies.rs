@@ -21,6 +21,8 @@ use super::elf::{self, Kind};
 #[derive(Debug)]
 pub(crate) struct Copies {
     directory: PathBuf,
+    /// The root of the run on this machine. What is in there can be executed where it is.
+    root: PathBuf,
     known: HashMap<Key, Entry>,
     made: usize,
 }
@@ -59,9 +61,10 @@ pub(super) struct Executable {
 
 impl Copies {
     /// An empty directory is used for copies.
-    pub fn new(directory: PathBuf) -> Self {
+    pub fn new(directory: PathBuf, root: PathBuf) -> Self {
         Self {
             directory,
+            root,
             known: HashMap::new(),
             made: 0,
         }
@@ -131,7 +134,7 @@ impl Copies {
         let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         let found = fs::metadata(&path)?;
         let identity = (state.device, state.inode);
-        if (found.dev(), found.ino()) != identity {
+        if (found.dev(), found.ino()) != identity || !path.starts_with(&self.root) {
             return Err(io::ErrorKind::NotFound.into());
         }
         let (number, place) = self.next()?;
