@@ -286,6 +286,7 @@ fn supervise(
             family: Family::default(),
             view: view.clone(),
             hostname: spec.hostname.clone(),
+            sockets: Default::default(),
             ipc: Default::default(),
         };
         let place = Place {

@@ -383,6 +383,17 @@ fn is(argument: u8, value: u64) -> Condition {
     }
 }
 
+/// The type of a socket, without its flags.
+fn kind(kind: i32) -> Condition {
+    Condition {
+        argument: 1,
+        test: Test::Masked {
+            mask: 0xf,
+            value: kind as u64,
+        },
+    }
+}
+
 fn none_of(argument: u8, mask: u64) -> Condition {
     Condition {
         argument,
@@ -407,6 +418,8 @@ fn by_arguments() -> Vec<Rule> {
         rule(libc::SYS_socket, &[is(0, libc::AF_INET6 as u64)], allow),
         rule(libc::SYS_socket, &[is(0, libc::AF_NETLINK as u64)], allow),
         rule(libc::SYS_socket, &[], fail(libc::EAFNOSUPPORT)),
+        rule(libc::SYS_socketpair, &[kind(libc::SOCK_STREAM)], allow),
+        rule(libc::SYS_socketpair, &[kind(libc::SOCK_SEQPACKET)], allow),
     ];
     rules.extend(
         REQUESTS

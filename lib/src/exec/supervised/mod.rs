@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub view: Arc<View>,
     /// The name of the machine, as the run sees it.
     pub hostname: String,
+    /// Its sockets that have names.
+    pub sockets: calls::Sockets,
     /// What it has made of System V IPC.
     pub ipc: calls::Ipc,
 }

@@ -100,6 +100,7 @@ impl Bench {
             family: Family::default(),
             view: Arc::new(view),
             hostname: "bench".to_owned(),
+            sockets: Default::default(),
             ipc: Default::default(),
         };
         let place = Place {

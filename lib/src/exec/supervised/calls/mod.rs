@@ -4,6 +4,7 @@
 //! - `signals`: what concerns other processes, which must be the run's own
 //! - `named`: paths and descriptors among the arguments; `open`, `stat`, `names`, `owners`, `xattrs`, `cwd`: files
 //! - `ipc`: shared memory, semaphores, message queues
+//! - `sockets`: those that have names
 //! - `own`: what a process says or asks about itself
 
 mod capabilities;
@@ -16,10 +17,11 @@ mod open;
 mod own;
 mod owners;
 mod signals;
+mod sockets;
 mod stat;
 mod xattrs;
 
-pub(crate) use ipc::Made as Ipc;
+pub(crate) use {ipc::Made as Ipc, sockets::Sockets};
 
 use super::{Asked, Reply};
 
@@ -42,4 +44,5 @@ pub(crate) const TABLES: &[Table] = &[
     xattrs::TABLE,
     cwd::TABLE,
     ipc::TABLE,
+    sockets::TABLE,
 ];
