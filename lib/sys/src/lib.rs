@@ -20,7 +20,7 @@ mod process;
 pub mod seccomp;
 mod trace;
 
-pub use descriptor::{receive_descriptor, send_descriptor, send_descriptor_in_bulk};
+pub use descriptor::{receive_descriptor, send_descriptor};
 pub use ipc::Ipc;
 pub use landlock::give_up_files;
 pub use memory::{read_memory, read_string, write_memory};

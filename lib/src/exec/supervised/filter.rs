@@ -362,8 +362,7 @@ pub(super) fn filter(answered: &[u32]) -> Filter {
     }
 }
 
-/// What is left open for the moment in which the listener is sent, and nothing else: `sendmmsg` is closed afterwards.
-pub(super) fn rule(call: c_long, when: &[Condition], verdict: Verdict) -> Rule {
+fn rule(call: c_long, when: &[Condition], verdict: Verdict) -> Rule {
     let number = u32::try_from(call).unwrap_or(u32::MAX);
     Rule {
         calls: number..=number,

@@ -11,18 +11,13 @@ use std::{
     },
 };
 
-use nix::libc;
-use rbuild_sys::{
-    seccomp::{Filter, Verdict},
-    send_descriptor_in_bulk,
-};
+use rbuild_sys::{seccomp::Filter, send_descriptor};
 use rustix::{
     fs::{Gid, Mode, Uid},
     io::Errno,
     thread::{CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities},
 };
 
-use super::filter::rule;
 use crate::exec::{
     RunSpec,
     child::{Doing, Report},
@@ -56,14 +51,9 @@ impl Child<'_> {
         self.put_down_everything()?;
         // A second wall, where the kernel has it: the filter lets nothing through that would need it.
         let _ = rbuild_sys::give_up_files(&[self.directory, self.root]);
-        let closed = Filter {
-            rules: vec![rule(libc::SYS_sendmmsg, &[], Verdict::Fail(libc::ENOSYS as u16))],
-            otherwise: Verdict::Allow,
-        };
         self.filter
             .install_listening()
-            .and_then(|listener| send_descriptor_in_bulk(self.socket, &listener))
-            .and_then(|()| closed.install())
+            .and_then(|listener| send_descriptor(self.socket, &listener))
             .doing(|| "install a filter of system calls".to_owned())?;
         self.arrive()?;
         rbuild_sys::default_signals(&[]);
