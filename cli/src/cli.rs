@@ -63,8 +63,19 @@ pub enum Command {
     Du,
     /// Say what this machine allows, what RUN steps would run in, and why
     Doctor(Doctor),
+    /// Build as Kaniko's executor does, with its flags
+    #[command(disable_help_flag = true)]
+    Kaniko(Kaniko),
     /// Print the version
     Version,
+}
+
+/// `rbuild kaniko`.
+#[derive(Args, Debug)]
+pub struct Kaniko {
+    /// As `executor --help` lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+    pub arguments: Vec<String>,
 }
 
 /// `rbuild build`.

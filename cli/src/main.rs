@@ -2,6 +2,7 @@
 //!
 //! - `cli`: the commands and their flags
 //! - `command/`: one file per command
+//! - `kaniko/`: Kaniko's executor, by its own command line
 //! - `options/`: values of flags that have a little language of their own
 //! - `progress/`: what a build shows while it works
 //! - `timings/`: where the time of a build went, as a page
@@ -11,6 +12,7 @@
 mod cli;
 mod command;
 mod interrupt;
+mod kaniko;
 mod options;
 mod progress;
 mod report;
@@ -20,11 +22,17 @@ mod timings;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match cli::parse() {
-        Ok(cli) => cli,
-        Err(usage) => return report::usage(&usage),
-    };
-    match command::run(cli) {
+    if kaniko::is_called(std::env::args_os().next().as_deref()) {
+        return end(kaniko::run(&std::env::args().skip(1).collect::<Vec<_>>()));
+    }
+    match cli::parse() {
+        Ok(cli) => end(command::run(cli)),
+        Err(usage) => report::usage(&usage),
+    }
+}
+
+fn end(outcome: report::Outcome) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report::failure(&error),
     }

@@ -5,7 +5,7 @@
 //! - `image/`: the commands that move images and look into them
 //! - `shared`: the store, standard output, tables
 
-mod build;
+pub mod build;
 mod check;
 mod doctor;
 mod du;
@@ -15,7 +15,7 @@ mod images;
 mod prune;
 mod rmi;
 mod session;
-mod shared;
+pub mod shared;
 mod version;
 
 use crate::{
@@ -39,6 +39,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Prune(options) => Ok(prune::run(&options, &store()?)?),
         Command::Doctor(options) => Ok(doctor::run(&options, &store()?)?),
         Command::Du => Ok(du::run(&store()?)?),
+        Command::Kaniko(options) => crate::kaniko::run(&options.arguments),
         Command::Version => Ok(version::run()?),
     }
 }

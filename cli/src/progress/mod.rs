@@ -63,6 +63,8 @@ struct Shared {
 
 struct State {
     renderer: Option<Box<dyn Renderer>>,
+    /// Lines begin with the time.
+    timestamps: bool,
     /// Dropped to stop the thread that ticks.
     ticker: Option<mpsc::Sender<()>>,
 }
@@ -88,6 +90,7 @@ impl Progress {
             start: Instant::now(),
             state: Mutex::new(State {
                 renderer,
+                timestamps: false,
                 ticker: None,
             }),
         }));
@@ -95,6 +98,12 @@ impl Progress {
             progress.start_ticking();
         }
         progress
+    }
+
+    /// Begins each line with the time, for logs.
+    pub fn with_timestamps(self) -> Self {
+        self.lock().timestamps = true;
+        self
     }
 
     /// Shows an event. A standard error that cannot be written to does not stop the build.
@@ -144,6 +153,11 @@ impl State {
         };
         let mut text = Vec::new();
         let _ = render(&mut **renderer, now, &mut text);
+        if self.timestamps {
+            let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ ").to_string();
+            let lines = text.split_inclusive(|byte| *byte == b'\n');
+            text = lines.flat_map(|line| [time.as_bytes(), line].concat()).collect();
+        }
         if !text.is_empty() {
             let _ = io::stderr().write_all(&text);
         }

@@ -7,6 +7,7 @@
 //! - `doctor`: what it says in each kind of place
 //! - `errors`: one test for each kind
 //! - `interrupt`: Ctrl-C
+//! - `kaniko`: what each flag of Kaniko's executor does
 
 mod build;
 mod check;
@@ -17,4 +18,5 @@ mod edit;
 mod errors;
 mod images;
 mod interrupt;
+mod kaniko;
 mod walkthrough;

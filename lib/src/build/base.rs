@@ -161,14 +161,17 @@ async fn referenced(
         return Ok((image, None));
     }
     let key = pulled_key(&reference, platform);
-    let origin = Origin::Registry(reference.clone());
+    let places = shared.registry.places(&reference);
+    let places = places.map_err(|error| Problem::Value(format!("a mirror: {error}")))?;
     if !shared.options.pull
         && let Some(image) = pulled_before(shared, &key, platform).await?
     {
-        shared.layers.know_image(image.layers(), &origin);
+        let first = places.into_iter().next().unwrap_or_else(|| reference.clone());
+        shared.layers.know_image(image.layers(), &Origin::Registry(first));
         return Ok((image, Some(reference)));
     }
-    let image = pull(shared, &reference, platform).await?;
+    let (image, place) = pull_from(shared, places, platform).await?;
+    let origin = Origin::Registry(place);
     let descriptor = image.encode()?.descriptor.clone();
     let (store, name) = (shared.store.clone(), reference.to_string());
     let image = shared
@@ -192,6 +195,22 @@ async fn referenced(
         .await?;
     shared.layers.know_image(image.layers(), &origin);
     Ok((image, Some(reference)))
+}
+
+/// Manifest and config of an image, and the first place that has it; else, why the last place has not.
+async fn pull_from(
+    shared: &Shared,
+    places: Vec<Reference>,
+    platform: &Platform,
+) -> Result<(Image, Reference), BuildError> {
+    let mut failed = None;
+    for place in places {
+        match pull(shared, &place, platform).await {
+            Ok(image) => return Ok((image, place)),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| Problem::Value("there is no registry to ask".to_owned()).into()))
 }
 
 /// Manifest and config of an image in a registry.

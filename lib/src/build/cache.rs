@@ -1,6 +1,9 @@
 //! Results of earlier builds, and why one is not there.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::json;
 
@@ -23,21 +26,38 @@ pub(super) struct Record {
     pub created: String,
 }
 
+impl Record {
+    /// Whether it was made longer ago than this; if nobody knows when, it was.
+    fn is_older_than(&self, age: Duration) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let made = self.created.parse::<jiff::Timestamp>();
+        match (now, made) {
+            (Ok(now), Ok(made)) => now.as_secs_f64() - made.as_duration().as_secs_f64() > age.as_secs_f64(),
+            _ => true,
+        }
+    }
+}
+
 /// The result of a step, or in a few words why there is none. `place` is the same for the same step of another build.
 pub(super) async fn look_up(
     shared: &Arc<Shared>,
     parts: &Parts,
     place: &[String],
 ) -> Result<Result<Record, String>, BuildError> {
-    if !shared.options.use_cache {
+    let operation = parts.operation().split(' ').next().unwrap_or_default();
+    if !shared.options.use_cache || shared.options.uncached.iter().any(|name| name == operation) {
         return Ok(Err("the cache is off".to_owned()));
     }
+    let oldest = shared.options.oldest;
     let (store, parts, place) = (shared.store.clone(), parts.clone(), place_key(place));
     shared
         .blocking(move || {
             let Some(record) = store.get_step(&parts.key()).and_then(read) else {
                 return Ok(Err(explain(&store, &parts, &place)));
             };
+            if oldest.is_some_and(|oldest| record.is_older_than(oldest)) {
+                return Ok(Err("its result is too old".to_owned()));
+            }
             match store.has(&record.layer.descriptor) {
                 Ok(true) => Ok(Ok(record)),
                 Ok(false) => Ok(Err("its layer is no longer in the store".to_owned())),

@@ -151,7 +151,10 @@ fn tarball(
         },
         Context::Empty => None,
     };
-    Ok(tar)
+    match (&options.below, tar) {
+        (Some(path), Some(tar)) => Ok(Some(Arc::new(tar.below(path)?))),
+        (_, tar) => Ok(tar),
+    }
 }
 
 fn text(file: &str, bytes: Vec<u8>) -> Result<String, BuildError> {

@@ -19,7 +19,7 @@
 //! - `cache`: results of earlier builds, and why one is not there; `caches`: the same, shared with other machines
 //! - `scope`, `users`: variables, and the image's own users
 //! - `origin`: where COPY, ADD and mounts take from
-//! - `output`: the finished image and where it goes
+//! - `output`: the finished image and where it goes; `squash`: all that is new in one layer
 
 mod add;
 mod agent;
@@ -47,13 +47,18 @@ mod run;
 mod scope;
 mod select;
 mod solver;
+mod squash;
 mod stage;
 mod tarball;
 mod threads;
 pub(crate) mod users;
 mod workdir;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 pub(crate) use base::pulled;
 pub use caches::{CacheMode, CachePlace};
@@ -92,6 +97,11 @@ pub struct Build {
     compression: Compression,
     isolation: Isolation,
     clamp_times: bool,
+    below: Option<PathBuf>,
+    ignored: Vec<PathBuf>,
+    uncached: Vec<String>,
+    oldest: Option<Duration>,
+    one_layer: bool,
     sink: Sink,
     cancel: Option<Cancel>,
 }
@@ -191,9 +201,24 @@ impl Build {
             compression: Compression::default(),
             isolation: Isolation::default(),
             clamp_times: false,
+            below: None,
+            ignored: Vec::new(),
+            uncached: Vec::new(),
+            oldest: None,
+            one_layer: false,
             sink: event::ignore(),
             cancel: None,
         }
+    }
+
+    /// Takes this directory of the context for the context. For a git repository, the address says it.
+    pub fn context_subdirectory(mut self, path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        match &mut self.context {
+            Context::Directory(directory) => directory.push(path),
+            _ => self.below = Some(path),
+        }
+        self
     }
 
     /// Takes the Containerfile from a path of this machine.
@@ -294,6 +319,30 @@ impl Build {
     /// Takes the contents of `RUN --mount=type=cache` from caches where there are none yet, and keeps them there, too.
     pub fn carry_cache_mounts(mut self) -> Self {
         self.cache_mounts = true;
+    /// Runs every step of this instruction (`RUN`, `COPY`, `ADD`), even if its result is known; may be called several
+    /// times.
+    pub fn no_cache_for(mut self, instruction: impl Into<String>) -> Self {
+        self.uncached.push(instruction.into());
+        self
+    }
+
+    /// Takes no result of a step that is older than this.
+    pub fn cache_not_older_than(mut self, age: Duration) -> Self {
+        self.oldest = Some(age);
+        self
+    }
+
+    /// Leaves out of the image what a RUN writes to this absolute path, or below; may be called several times.
+    pub fn ignore_path(mut self, path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        self.ignored
+            .push(path.strip_prefix("/").unwrap_or(path).to_owned());
+        self
+    }
+
+    /// Makes one layer of all that the build adds to its base image.
+    pub fn one_layer(mut self) -> Self {
+        self.one_layer = true;
         self
     }
 

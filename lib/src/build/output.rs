@@ -12,6 +12,7 @@ use super::{
     error::{BuildError, Problem},
     layers::Origin,
     solver::Shared,
+    squash,
     stage::Stage,
 };
 use crate::{
@@ -36,7 +37,10 @@ pub struct Built {
 
 /// Completes the config, and writes it and the manifest into the store.
 pub(super) async fn finish(shared: &Arc<Shared>, stage: &Stage) -> Result<Built, BuildError> {
-    let mut image = stage.image.clone();
+    let mut image = match shared.options.one_layer {
+        true => squash::squash(shared, stage).await?,
+        false => stage.image.clone(),
+    };
     let config = image.config_mut();
     config.config.labels.extend(shared.options.labels.iter().cloned());
     config.created = config

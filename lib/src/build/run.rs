@@ -112,6 +112,10 @@ fn parts(stage: &Stage, run: &Run, program: &Program, mounts: &[Mounted]) -> Par
         .with("the user", &config.user)
         .with("the directory", &config.working_dir)
         .with("the network", format!("{:?}", run.network));
+    let ignored = &stage.shared.options.ignored;
+    if !ignored.is_empty() {
+        parts = parts.with("the ignored paths", format!("{ignored:?}"));
+    }
     for entry in stage.scope.environment() {
         let (name, value) = entry.split_once('=').unwrap_or((&entry, ""));
         parts = parts.with(format!("the variable {name}"), value);
@@ -296,7 +300,10 @@ impl Work {
 
     fn snapshot(&self, rootfs: &Rootfs) -> Result<Made, BuildError> {
         let write = |out: &mut dyn Write| -> Result<(), layer::Error> {
-            let mut changes = complete(rootfs.changes()?, &self.layers.tree);
+            let mut changes = rootfs.changes()?;
+            let ignored = &self.shared.options.ignored;
+            changes.retain(|change| !ignored.iter().any(|path| change.path.starts_with(path)));
+            let mut changes = complete(changes, &self.layers.tree);
             clamp_times(&mut changes, self.shared.latest_time());
             rootfs.settle(&changes)?;
             layer::write_tar(&changes, &LocalContents, out)

@@ -15,6 +15,7 @@ use super::{
     run,
     scope::Scope,
     solver::Shared,
+    squash::Base,
     workdir,
 };
 use crate::{
@@ -34,6 +35,8 @@ pub(super) struct Stage {
     pub index: usize,
     pub image: Image,
     pub scope: Scope,
+    /// What it began with, over all stages that it is built on.
+    pub base: Base,
     /// CMD was set in this stage, and not by its base.
     pub cmd_is_own: bool,
     /// The root filesystem after the first `applied` layers. Nobody asked for a later one yet.
@@ -122,6 +125,9 @@ async fn begin(shared: &Arc<Shared>, index: usize, plan: &graph::Stage) -> Resul
     let mut stage = Stage {
         shared: shared.clone(),
         index,
+        base: parent
+            .as_ref()
+            .map_or_else(|| Base::of(&image), |parent| parent.base),
         image,
         scope: parent
             .as_ref()

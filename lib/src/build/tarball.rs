@@ -5,6 +5,7 @@ use std::{
     io::{self, BufWriter, Read, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::error::{BuildError, Problem};
@@ -12,7 +13,7 @@ use crate::{
     image::Layer,
     layer::{self, LayerIndex},
     store::{Store, TmpDir},
-    tree::{Content, Kind, Origin, Tree},
+    tree::{Change, Content, Kind, Origin, Tree, What},
 };
 
 /// A tar in plain form, and what is in it.
@@ -20,7 +21,7 @@ pub(super) struct Tarball {
     pub index: LayerIndex,
     pub path: PathBuf,
     /// Where it lies if it is not kept; removed at the end.
-    _directory: Option<TmpDir>,
+    directory: Option<Arc<TmpDir>>,
 }
 
 impl Tarball {
@@ -34,7 +35,7 @@ impl Tarball {
         Ok(Self {
             index,
             path: plain,
-            _directory: Some(directory),
+            directory: Some(Arc::new(directory)),
         })
     }
 
@@ -43,8 +44,34 @@ impl Tarball {
         Self {
             index,
             path: store.layout().blob_path(&layer.descriptor.digest),
-            _directory: None,
+            directory: None,
         }
+    }
+
+    /// One of its directories as if it were all.
+    pub fn below(&self, path: &Path) -> Result<Self, BuildError> {
+        let path = path.strip_prefix("/").unwrap_or(path);
+        let inside = |change: &Change| {
+            let what = match &change.what {
+                What::HardLink(target) => What::HardLink(target.strip_prefix(path).ok()?.to_owned()),
+                other => other.clone(),
+            };
+            let path = change.path.strip_prefix(path).ok()?.to_owned();
+            Some(Change { path, what })
+        };
+        let changes: Vec<Change> = self.index.changes.iter().filter_map(inside).collect();
+        if changes.is_empty() {
+            let message = format!("the context has no directory {}", path.display());
+            return Err(Problem::Value(message).into());
+        }
+        Ok(Self {
+            index: LayerIndex {
+                changes,
+                ..self.index.clone()
+            },
+            path: self.path.clone(),
+            directory: self.directory.clone(),
+        })
     }
 
     /// Its files.

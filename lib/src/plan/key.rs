@@ -25,6 +25,11 @@ impl Parts {
         Self::default().with("operation", operation)
     }
 
+    /// The name of the operation.
+    pub fn operation(&self) -> &str {
+        self.0.get("operation").map_or("", String::as_str)
+    }
+
     /// With one more part.
     pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
         self.0.insert(name.into(), value.to_string());

@@ -9,7 +9,10 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-use super::{Keychain, Reference, Retry, docker_config::DockerKeychain, host::Host, retry::Failure};
+use super::{
+    Keychain, ParseReferenceError, Reference, Retry, docker_config::DockerKeychain, host::Host,
+    retry::Failure,
+};
 
 /// A client for all registries; cheap to clone, and its clones share connections and logins.
 ///
@@ -30,6 +33,8 @@ pub(super) struct Inner {
 
 pub(super) struct Settings {
     pub(super) insecure: Vec<String>,
+    pub(super) mirrors: Vec<(String, String)>,
+    pub(super) only_mirrors: bool,
     pub(super) certificates: Vec<PathBuf>,
     pub(super) retry: Retry,
     pub(super) connect_timeout: Duration,
@@ -54,6 +59,8 @@ impl Registry {
         Builder {
             settings: Settings {
                 insecure: Vec::new(),
+                mirrors: Vec::new(),
+                only_mirrors: false,
                 certificates: certificate_directories(),
                 retry: Retry::default(),
                 connect_timeout: Duration::from_secs(30),
@@ -62,6 +69,21 @@ impl Registry {
             },
             keychain: Arc::new(DockerKeychain::from_environment()),
         }
+    }
+
+    /// Where to look for an image, in this order: its mirrors, and its own registry.
+    pub(crate) fn places(&self, of: &Reference) -> Result<Vec<Reference>, ParseReferenceError> {
+        let settings = &self.inner.settings;
+        let mut places = Vec::new();
+        for (_, mirror) in settings.mirrors.iter().filter(|(host, _)| host == of.host()) {
+            let mark = if of.digest().is_some() { '@' } else { ':' };
+            let mirror = mirror.trim_end_matches('/');
+            places.push(format!("{mirror}/{}{mark}{}", of.repository(), of.selector()).parse()?);
+        }
+        if places.is_empty() || !settings.only_mirrors {
+            places.push(of.clone());
+        }
+        Ok(places)
     }
 
     /// The host of a reference, met now if it was not before.
@@ -85,9 +107,22 @@ impl Builder {
 
     /// Talk to this host (`HOST` or `HOST:PORT`) without checking its certificate, and in plain HTTP if it knows no TLS.
     ///
-    /// Hosts on the loopback interface get plain HTTP without being named here.
+    /// Hosts on the loopback interface get plain HTTP without being named here. `*` stands for every host.
     pub fn insecure(mut self, host: impl Into<String>) -> Self {
         self.settings.insecure.push(host.into());
+        self
+    }
+
+    /// Look for base images of `host` at `mirror` (`HOST[:PORT][/PATH]`) first; may be called several times, and they are
+    /// asked in that order.
+    pub fn mirror(mut self, host: impl Into<String>, mirror: impl Into<String>) -> Self {
+        self.settings.mirrors.push((host.into(), mirror.into()));
+        self
+    }
+
+    /// What has mirrors is not asked itself.
+    pub fn only_mirrors(mut self) -> Self {
+        self.settings.only_mirrors = true;
         self
     }
 
@@ -148,6 +183,36 @@ fn certificate_directories() -> Vec<PathBuf> {
 mod tests {
     use super::*;
     use crate::{Digest, event, image::Descriptor, image::MediaType, image::Platform};
+
+    #[test]
+    fn mirrors_come_first() {
+        let places = |registry: &Registry, name: &str| -> Vec<String> {
+            let places = registry.places(&name.parse().unwrap()).unwrap();
+            places.iter().map(ToString::to_string).collect()
+        };
+        let with = || {
+            Registry::builder()
+                .mirror("docker.io", "mirror.example/hub/")
+                .mirror("docker.io", "127.0.0.1:5000")
+        };
+        let registry = with().build();
+        assert_eq!(
+            places(&registry, "busybox"),
+            [
+                "mirror.example/hub/library/busybox:latest",
+                "127.0.0.1:5000/library/busybox:latest",
+                "docker.io/library/busybox"
+            ]
+        );
+        let digest = Digest::of("");
+        assert_eq!(
+            places(&registry, &format!("me/app@{digest}"))[0],
+            format!("mirror.example/hub/me/app@{digest}")
+        );
+        let registry = with().only_mirrors().build();
+        assert_eq!(places(&registry, "busybox:1").len(), 2);
+        assert_eq!(places(&registry, "quay.io/a/b:1"), ["quay.io/a/b:1"]);
+    }
 
     /// Compiles only if work on a registry can be given to any thread of a runtime.
     #[allow(dead_code)]

@@ -108,6 +108,29 @@ impl Registry {
         begin: impl Fn() -> io::Result<W> + Send + Sync,
         sink: &Sink,
     ) -> Result<Option<Downloaded<W>>, Error> {
+        self.fetch(url, None, known, begin, sink).await
+    }
+
+    /// Downloads a file for which the server wants a token.
+    pub async fn download_with_token<W: Write + Send>(
+        &self,
+        url: &str,
+        token: &str,
+        begin: impl Fn() -> io::Result<W> + Send + Sync,
+        sink: &Sink,
+    ) -> Result<Downloaded<W>, Error> {
+        let found = self.fetch(url, Some(token), None, begin, sink).await?;
+        found.ok_or_else(|| Error::new(&without_password(url), Cause::Protocol("nothing came".to_owned())))
+    }
+
+    async fn fetch<W: Write + Send>(
+        &self,
+        url: &str,
+        token: Option<&str>,
+        known: Option<&Validators>,
+        begin: impl Fn() -> io::Result<W> + Send + Sync,
+        sink: &Sink,
+    ) -> Result<Option<Downloaded<W>>, Error> {
         let place = without_password(url);
         let failed = |cause| Error::new(&place, cause);
         let url = Url::parse(url).map_err(|error| failed(Cause::Protocol(format!("bad URL: {error}"))))?;
@@ -117,6 +140,9 @@ impl Registry {
         loop {
             let attempt = async {
                 let request = request(client.get(url.clone()), known, part.as_ref());
+                let request = token
+                    .iter()
+                    .fold(request, |request, token| request.bearer_auth(token));
                 let response = self.answer(request, &url, &place).await?;
                 let kept = part.take();
                 let mut next = match (response.status(), kept) {

@@ -135,7 +135,7 @@ pub(super) fn is_insecure(host: &str, settings: &Settings) -> bool {
     settings
         .insecure
         .iter()
-        .any(|listed| names.contains(&listed.as_str()))
+        .any(|listed| listed == "*" || names.contains(&listed.as_str()))
 }
 
 fn without_port(host: &str) -> &str {

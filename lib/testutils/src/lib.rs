@@ -1,6 +1,7 @@
 //! What the tests of rbuild share.
 //!
 //! - `cages`: kinds of place that rbuild must work in
+//! - `certificates`: for TLS
 //! - `docker_registry`: the real thing, as a process
 //! - `flat`: what an image comes to, with every digest computed again
 //! - `registry`: a registry in this process, which can misbehave
@@ -9,6 +10,7 @@
 //! - `need`: programs and abilities that a machine may lack
 
 pub mod cages;
+mod certificates;
 mod docker_registry;
 pub mod flat;
 pub mod git;
@@ -16,5 +18,6 @@ mod need;
 pub mod registry;
 pub mod web;
 
+pub use certificates::make_certificates;
 pub use docker_registry::DockerRegistry;
 pub use need::{need, skip};

@@ -8,7 +8,7 @@
 pub mod context;
 mod files;
 mod outputs;
-mod request;
+pub mod request;
 
 use anyhow::{Context, Result};
 use rbuild::{Digest, exec::Cancel, registry::Registry, store::Store};

@@ -87,7 +87,7 @@ fn times(build: Build, options: &cli::Build) -> Build {
 }
 
 /// The value of a secret.
-fn value(secret: &Secret) -> Result<Vec<u8>> {
+pub fn value(secret: &Secret) -> Result<Vec<u8>> {
     let from_environment = |name: &str| env::var_os(name).map(|value| value.into_encoded_bytes());
     let id = &secret.id;
     let from_file = |path: &std::path::Path| {

@@ -3,10 +3,9 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-use rbuild_testutils::{DockerRegistry, need};
+use rbuild_testutils::{DockerRegistry, make_certificates, need};
 use serde_json::json;
 
 use super::{client, layer, noise, run};
@@ -122,40 +121,6 @@ fn logs_in_with_a_password() {
         error.contains("user \"me\" from --creds was not accepted"),
         "{error}"
     );
-}
-
-/// Makes an authority, a certificate of 127.0.0.1 and one of a client, laid out as in `certs.d` under `HOST`.
-fn make_certificates(openssl: &Path, directory: &Path) {
-    let extensions = directory.join("extensions");
-    fs::write(
-        &extensions,
-        "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n",
-    )
-    .unwrap();
-    let run = |arguments: &str| {
-        let mut command = Command::new(openssl);
-        command
-            .args(arguments.split_whitespace())
-            .current_dir(directory)
-            .stdin(Stdio::null());
-        let output = command.output().unwrap();
-        assert!(
-            output.status.success(),
-            "{arguments}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    };
-    let new = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    run(&format!(
-        "{new} -x509 -days 2 -keyout ca.key -out ca.crt -subj /CN=authority"
-    ));
-    for name in ["server", "client"] {
-        run(&format!(
-            "{new} -keyout {name}.key -out {name}.csr -subj /CN={name}"
-        ));
-        let sign = "x509 -req -days 2 -CA ca.crt -CAkey ca.key -CAcreateserial -extfile extensions";
-        run(&format!("{sign} -in {name}.csr -out {name}.cert"));
-    }
 }
 
 /// A `certs.d` with these files for a host.
