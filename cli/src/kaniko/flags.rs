@@ -19,11 +19,11 @@ enum Takes {
 use Takes::{List, Switch, Value};
 
 /// A flag that has an effect: its name, a letter that stands for it, an older spelling, what it takes.
-const FLAGS: [(&str, &str, &str, Takes); 48] = [
+const FLAGS: [(&str, &str, &str, Takes); 47] = [
     ("build-arg", "", "", List),
     ("bucket", "b", "", Value),
     ("cache", "", "", Switch(false)),
-    ("cache-copy-layers", "", "", Switch(false)),
+    ("cache-copy-layers", "", "", Switch(true)),
     ("cache-dir", "", "", Value),
     ("cache-repo", "", "", Value),
     ("cache-run-layers", "", "", Switch(true)),
@@ -67,11 +67,10 @@ const FLAGS: [(&str, &str, &str, Takes); 48] = [
     ("tar-path", "", "tarPath", Value),
     ("target", "", "", Value),
     ("verbosity", "v", "", Value),
-    ("skip-unused-stages", "", "", Switch(true)),
 ];
 
 /// A flag that is taken and changes nothing: its name, an older spelling, what it takes, why.
-const MEANINGLESS: [(&str, &str, Takes, &str); 13] = [
+const MEANINGLESS: [(&str, &str, Takes, &str); 14] = [
     (
         "cleanup",
         "",
@@ -137,6 +136,12 @@ const MEANINGLESS: [(&str, &str, Takes, &str); 13] = [
         "",
         Switch(false),
         "a push that is refused fails when it is made",
+    ),
+    (
+        "skip-unused-stages",
+        "",
+        Switch(false),
+        "stages that the image does not need never run",
     ),
     (
         "snapshot-mode",

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rbuild::{
     Reference,
-    build::{Build, Context},
+    build::{Build, CacheMode, CachePlace, Context},
     containerfile::values::parse_duration,
     registry::{DockerKeychain, Registry, Retry},
 };
@@ -117,12 +117,44 @@ fn cache(mut build: Build, given: &Given) -> Result<Build> {
     if !given.on("cache")? {
         return Ok(build.no_cache());
     }
-    if !given.on("cache-run-layers")? {
-        build = build.no_cache_for("RUN");
+    for (flag, instructions) in [
+        ("cache-run-layers", &["RUN"][..]),
+        ("cache-copy-layers", &["COPY", "ADD"]),
+    ] {
+        let off = !given.on(flag)?;
+        build = instructions
+            .iter()
+            .filter(|_| off)
+            .fold(build, |build, name| build.no_cache_for(*name));
+    }
+    if let Some(place) = cache_place(given)? {
+        build = build.cache_from(place.clone());
+        if !given.on("no-push-cache")? {
+            build = build.cache_to(place, CacheMode::Max);
+        }
     }
     let ttl = given.one("cache-ttl").unwrap_or(CACHE_TTL);
     let ttl = parse_duration(ttl).map_err(|error| anyhow::anyhow!("--cache-ttl {ttl}: {error}"))?;
     Ok(build.cache_not_older_than(Duration::from_nanos(u64::try_from(ttl).unwrap_or(0))))
+}
+
+/// Where results are shared: `--cache-repo`, as a repository or as `oci:DIRECTORY`; else beside where the image goes.
+fn cache_place(given: &Given) -> Result<Option<CachePlace>> {
+    if let Some(directory) = given
+        .one("cache-repo")
+        .and_then(|place| place.strip_prefix("oci:"))
+    {
+        return Ok(Some(CachePlace::Local(directory.into())));
+    }
+    let name = match given.one("cache-repo") {
+        Some(name) => name.to_owned(),
+        None if given.on("no-push")? => return Ok(None),
+        None => match given.all("destination").next() {
+            Some(name) => format!("{}/cache", name.parse::<Reference>()?.name()),
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(CachePlace::Registry(name.parse()?)))
 }
 
 fn compression(given: &Given) -> Result<Option<Compress>> {

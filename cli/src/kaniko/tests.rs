@@ -47,7 +47,7 @@ fn forms() {
         (Some("linux/arm64"), None)
     );
     assert!(given.on("cache").unwrap() && !given.on("cache-run-layers").unwrap());
-    assert!(!given.on("insecure").unwrap() && given.on("skip-unused-stages").unwrap());
+    assert!(!given.on("insecure").unwrap() && given.on("cache-copy-layers").unwrap());
     assert!(given.notices().is_empty());
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Record {
 
 impl Record {
     /// Whether it was made longer ago than this; if nobody knows when, it was.
-    fn is_older_than(&self, age: Duration) -> bool {
+    pub fn is_older_than(&self, age: Duration) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let made = self.created.parse::<jiff::Timestamp>();
         match (now, made) {
@@ -38,14 +38,20 @@ impl Record {
     }
 }
 
+/// Whether the build takes results of earlier ones for such a step.
+pub(super) fn may_be_known(shared: &Shared, parts: &Parts) -> bool {
+    let instruction = parts.operation().split(' ').next().unwrap_or_default();
+    let options = &shared.options;
+    options.use_cache && !options.uncached.iter().any(|name| name == instruction)
+}
+
 /// The result of a step, or in a few words why there is none. `place` is the same for the same step of another build.
 pub(super) async fn look_up(
     shared: &Arc<Shared>,
     parts: &Parts,
     place: &[String],
 ) -> Result<Result<Record, String>, BuildError> {
-    let operation = parts.operation().split(' ').next().unwrap_or_default();
-    if !shared.options.use_cache || shared.options.uncached.iter().any(|name| name == operation) {
+    if !may_be_known(shared, parts) {
         return Ok(Err("the cache is off".to_owned()));
     }
     let oldest = shared.options.oldest;

@@ -319,6 +319,9 @@ impl Build {
     /// Takes the contents of `RUN --mount=type=cache` from caches where there are none yet, and keeps them there, too.
     pub fn carry_cache_mounts(mut self) -> Self {
         self.cache_mounts = true;
+        self
+    }
+
     /// Runs every step of this instruction (`RUN`, `COPY`, `ADD`), even if its result is known; may be called several
     /// times.
     pub fn no_cache_for(mut self, instruction: impl Into<String>) -> Self {

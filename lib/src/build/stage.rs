@@ -374,8 +374,13 @@ impl Stage {
 
     /// A step's result in a cache elsewhere, and in which.
     async fn restored(&self, parts: &Parts) -> Option<(Record, CachePlace)> {
+        if !cache::may_be_known(&self.shared, parts) {
+            return None;
+        }
         let (entry, from) = self.shared.caches.look_up(&self.shared, &parts.key()).await?;
-        Some((entry.step()?, from))
+        let (record, oldest) = (entry.step()?, self.shared.options.oldest);
+        let fresh = oldest.is_none_or(|oldest| !record.is_older_than(oldest));
+        fresh.then_some((record, from))
     }
 
     /// Gives a result to the caches elsewhere.

@@ -162,7 +162,19 @@ fn caches() {
     assert_ne!(made(&["--cache=false"]), made(&["--cache=false"]));
     let kept = made(&["--cache", "--cache-dir", "kept"]);
     assert_eq!(made(&["--cache=true", "--cache-dir", "kept"]), kept);
-    assert_ne!(made(&["--cache", "--cache-dir", "another"]), kept);
+    // From the repository beside the image, where it was put.
+    assert_eq!(made(&["--cache", "--cache-dir", "another"]), kept);
+    for cache in [room.name("results"), "oci:results".to_owned()] {
+        let repo = format!("--cache-repo={cache}");
+        let in_new = |directory: &str, more: &[&str]| {
+            made(&[&["--cache", "--cache-dir", directory, &repo], more].concat())
+        };
+        let name = |number: u8| format!("{}-{number}", cache.len());
+        let unshared = in_new(&name(1), &["--no-push-cache"]);
+        let shared = in_new(&name(2), &[]);
+        assert_ne!(unshared, shared);
+        assert_eq!(in_new(&name(3), &[]), shared);
+    }
     assert_ne!(
         made(&["--cache", "--cache-dir", "kept", "--cache-run-layers=false"]),
         kept
