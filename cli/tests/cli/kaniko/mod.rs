@@ -4,9 +4,11 @@
 //! - `outputs`: where the image goes
 //! - `registries`: logins, certificates, mirrors, retries
 //! - `builds`: what is built, and what is said
+//! - `image`: the image for CI templates
 
 mod builds;
 mod contexts;
+mod image;
 mod outputs;
 mod registries;
 
