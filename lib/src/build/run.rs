@@ -25,6 +25,7 @@ use crate::{
     layer::{self, LocalContents},
     plan::key::Parts,
     rootfs::Rootfs,
+    store::TmpDir,
     tree::{Change, Kind, What},
 };
 
@@ -199,20 +200,24 @@ async fn execute(
         },
     };
     let id = step.id;
+    let kept = stage.take_root();
     let work = Work {
+        kept,
         shared: shared.clone(),
         engine,
         layers,
         step: id,
     };
     // The mounts' locks are held until the process has ended.
-    shared
+    let (made, root) = shared
         .blocking(move || {
             let made = work.run(process);
             drop(mounts);
             made
         })
-        .await
+        .await?;
+    stage.keep_root(root, made.layer.diff_id);
+    Ok(made)
 }
 
 /// A process of an image.
@@ -225,8 +230,17 @@ struct Process {
     network: exec::Network,
 }
 
+/// A root file system, and the directory that it is in, which goes away after it.
+pub(super) struct Root {
+    rootfs: Rootfs,
+    #[allow(dead_code, reason = "held until the root is gone")]
+    scratch: TmpDir,
+}
+
 /// What a RUN works on.
 struct Work {
+    /// The root that the step before has left.
+    kept: Option<Root>,
     shared: Arc<Shared>,
     engine: Engine,
     /// The layers below.
@@ -235,11 +249,18 @@ struct Work {
 }
 
 impl Work {
-    /// Runs the process and makes a layer of what it wrote; on disk that is then as if unpacked from the layer.
-    fn run(self, process: Process) -> Result<Made, BuildError> {
+    /// Runs the process and makes a layer of what it wrote; on disk that is then as if unpacked from the layer. Gives the
+    /// root too, if the next step can go on with it.
+    fn run(mut self, process: Process) -> Result<(Made, Option<Root>), BuildError> {
         let store = &self.shared.store;
-        let scratch = store.tmp_dir()?;
-        let rootfs = Rootfs::new(&self.engine, scratch.path(), self.layers.clone())?;
+        let root = match self.kept.take() {
+            Some(root) => root,
+            None => {
+                let scratch = store.tmp_dir()?;
+                let rootfs = Rootfs::new(&self.engine, scratch.path(), self.layers.clone())?;
+                Root { rootfs, scratch }
+            }
+        };
         let spec = RunSpec {
             argv: process.argv,
             env: process.env,
@@ -248,14 +269,18 @@ impl Work {
             mounts: process.mounts,
             network: process.network,
             hostname: HOSTNAME.to_owned(),
-            ..rootfs.run_spec()
+            ..root.rootfs.run_spec()
         };
         self.process(&spec)?;
-        let made = self.snapshot(&rootfs)?;
+        drop(spec);
+        let made = self.snapshot(&root.rootfs)?;
         let directory = store.new_layer_dir()?;
-        rootfs.publish(&directory.root(), &made.index)?;
-        directory.publish(self.engine.format(), &made.layer.diff_id)?;
-        Ok(made)
+        root.rootfs.publish(&directory.root(), &made.index)?;
+        let directory = directory.publish(self.engine.format(), &made.layer.diff_id)?;
+        let Root { rootfs, scratch } = root;
+        // If it cannot go on, the next step makes a new one.
+        let next = rootfs.advance(&made.index, &directory).unwrap_or_default();
+        Ok((made, next.map(|rootfs| Root { rootfs, scratch })))
     }
 
     fn process(&self, spec: &RunSpec) -> Result<(), BuildError> {

@@ -57,7 +57,7 @@ pub(super) struct Shared {
     next_step: Arc<AtomicUsize>,
     /// Nothing is deleted from the store meanwhile.
     _hold: Hold,
-    threads: Threads,
+    pub threads: Threads,
 }
 
 type StageCell = Arc<OnceCell<Result<Arc<Stage>, BuildError>>>;

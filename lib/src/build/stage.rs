@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -12,13 +12,14 @@ use super::{
     caches::{CachePlace, Entry},
     config, copy,
     error::{At, BuildError, Problem},
-    run,
+    run::{self, Root},
     scope::Scope,
     solver::Shared,
     squash::Base,
     workdir,
 };
 use crate::{
+    Digest,
     containerfile::{self, Instruction, InstructionKind, Span, Word},
     event::{Event, StepId},
     image::{History, Image, Layer},
@@ -48,6 +49,8 @@ pub(super) struct Stage {
     position: usize,
     /// Triggers of the base that make layers.
     triggered: usize,
+    /// The root that the last RUN has left, and the layers that are in it. Clones share it; the first one takes it.
+    root: Arc<Mutex<Option<(Vec<Digest>, Root)>>>,
 }
 
 /// A text with instructions.
@@ -86,6 +89,7 @@ pub(super) async fn build(shared: &Arc<Shared>, index: usize) -> Result<Stage, B
     for instruction in &plan.instructions {
         stage.instruction(instruction).await?;
     }
+    stage.drop_root();
     Ok(stage)
 }
 
@@ -141,6 +145,7 @@ async fn begin(shared: &Arc<Shared>, index: usize, plan: &graph::Stage) -> Resul
         text: shared.input.text.clone(),
         position: 1,
         triggered: 0,
+        root: Arc::default(),
     };
     if parent.is_none() {
         base::environment(&mut stage);
@@ -294,6 +299,33 @@ impl Stage {
             self.applied += 1;
         }
         Ok(&mut self.tree)
+    }
+
+    /// The root that the last RUN has left, if no layer came after it.
+    pub fn take_root(&self) -> Option<Root> {
+        let layers = self.image.layers().iter().map(|layer| layer.diff_id);
+        let kept = self
+            .kept_root()
+            .take_if(|(known, _)| known.iter().copied().eq(layers));
+        self.drop_root();
+        kept.map(|(_, root)| root)
+    }
+
+    /// Keeps a root for the next RUN, with the layer that was made in it.
+    pub fn keep_root(&self, root: Option<Root>, layer: Digest) {
+        let below = self.image.layers().iter().map(|layer| layer.diff_id);
+        *self.kept_root() = root.map(|root| (below.chain([layer]).collect(), root));
+    }
+
+    /// Gives up the root that was kept, which takes its time. The build is not over before that is done.
+    fn drop_root(&self) {
+        if let Some(root) = self.kept_root().take() {
+            self.shared.threads.start(move || drop(root));
+        }
+    }
+
+    fn kept_root(&self) -> MutexGuard<'_, Option<(Vec<Digest>, Root)>> {
+        self.root.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The tree, if somebody asked for it already and it is up to date.

@@ -45,6 +45,15 @@ impl Threads {
         done.map_err(|error| Problem::Thread(error.to_string()))?
     }
 
+    /// Begins work that nobody waits for but [`end`](Self::end).
+    pub fn start(&self, work: impl FnOnce() + Send + 'static) {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        tokio::task::spawn_blocking(move || {
+            let _busy = busy;
+            work();
+        });
+    }
+
     /// Waits for the end of all threads; there will be no more.
     pub async fn end(&self, mut idle: Idle) {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -126,11 +126,25 @@ impl Rootfs {
     /// empty directory already, that stays.
     ///
     /// The contents may not have reached the disk yet.
-    pub fn publish(self, to: &Path, index: &LayerIndex) -> Result<(), Error> {
+    pub fn publish(&self, to: &Path, index: &LayerIndex) -> Result<(), Error> {
         match &self.form {
             Form::Overlay(_) => self.publish_upper(to),
             Form::Farm(farm) => self.engine.with_ids(|| farm.share(&index.changes, to)),
         }
+    }
+
+    /// The root for the next run, on top of the layer that was made of this one, if it can be had for less than a new
+    /// one. `directory` is where the layer is on the disk now.
+    pub fn advance(mut self, index: &LayerIndex, directory: &Path) -> Result<Option<Self>, Error> {
+        let Form::Farm(farm) = &self.form else {
+            return Ok(None);
+        };
+        self.tree
+            .apply(&index.changes)
+            .map_err(|error| Error::WithIds(error.to_string()))?;
+        let contents = [(index.diff_id, directory.to_owned())].into();
+        self.engine.with_ids(|| farm.advance(&self.tree, &contents))?;
+        Ok(Some(self))
     }
 
     fn publish_upper(&self, to: &Path) -> Result<(), Error> {

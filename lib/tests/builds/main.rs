@@ -11,6 +11,7 @@
 //! - `embed`: several builds in one process, cancelled and dropped
 //! - `foreign`: layers as some tools make them
 //! - `secrets`: nothing keeps a secret
+//! - `supervised`: the same without mounts
 //! - `user`: the same as an ordinary user
 
 mod cache;
@@ -24,4 +25,5 @@ mod leftovers;
 mod property;
 mod registry;
 mod secrets;
+mod supervised;
 mod user;

@@ -9,13 +9,17 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, openat2, readlinkat, statx},
+    fs::{
+        AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, openat2, readlinkat, statx,
+        utimensat,
+    },
     io::Errno,
 };
 
 use super::{
-    Farm,
+    Contents, Farm,
     access::file_type,
+    make::seconds,
     owners::{Key, Meta, key},
     touched::Extent,
 };
@@ -42,10 +46,39 @@ impl Farm {
             root: descriptor,
         };
         let mut found = Vec::new();
-        for path in self.touched_paths(lower)? {
-            found.extend(compare.at(path)?);
+        let paths = self.touched_paths(lower)?;
+        for path in &paths {
+            found.extend(compare.at(path.clone())?);
         }
+        self.touched.done(paths);
         Ok(layer::link(found))
+    }
+
+    /// Makes the farm what it would be if it was made anew of `tree`, to which the last [`changes`](Self::changes) led,
+    /// and whose layers' contents are these.
+    ///
+    /// # Errors
+    /// [`Error::Disk`].
+    pub fn advance(&self, tree: &Tree, contents: &Contents) -> Result<(), Error> {
+        let scratch = self.scratch();
+        fs::remove_dir_all(&scratch)
+            .and_then(|()| fs::create_dir(&scratch))
+            .map_err(Error::disk("cannot empty", &scratch))?;
+        let path = self.root();
+        let root = rustix::fs::openat(CWD, &path, PLACE, Mode::empty())
+            .map_err(Error::disk("cannot open", &path))?;
+        let compare = Compare {
+            farm: self,
+            lower: tree,
+            path,
+            root,
+        };
+        // Entries before the directories that they are in, whose times come last.
+        for path in self.touched.take_done().iter().rev() {
+            compare.settle(path, contents)?;
+        }
+        self.owners.all_lower();
+        Ok(())
     }
 
     /// All paths to look at, sorted.
@@ -143,6 +176,58 @@ impl Compare<'_> {
         }))
     }
 
+    /// Gives a path what the tree says of it.
+    fn settle(&self, path: &Path, contents: &Contents) -> Result<(), Error> {
+        let Some((file, stat)) = self.open(path)? else {
+            return Ok(());
+        };
+        let place = self.path.join(path);
+        let Some(node) = self.lower.get(path) else {
+            // A socket, which no layer has.
+            drop(file);
+            return fs::remove_file(&place).map_err(Error::disk("cannot remove", place));
+        };
+        let mtime = node.metadata.mtime;
+        let key = key(&stat);
+        if let Kind::File(Content {
+            origin: Origin::Layer { diff_id, offset },
+            ..
+        }) = &node.kind
+            && let Some(meta) = self.farm.owners.get(key)
+            && let Some(root) = contents.get(diff_id)
+        {
+            return self.share(&place, &stat, meta, &layer::content_path(root, *offset));
+        }
+        drop(file);
+        set_time(&place, mtime)
+    }
+
+    /// Makes a name one of a file of the store, which has its contents already. Names that shared a file until now share
+    /// that one; who changes one of them parts it from the others.
+    fn share(&self, place: &Path, stat: &Statx, meta: Meta, content: &Path) -> Result<(), Error> {
+        let kept = statx(CWD, content, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)
+            .map_err(Error::disk("cannot look at", content))?;
+        let known = self.farm.owners.get(key(&kept)).and_then(|known| known.shared);
+        if key(&kept) == key(stat) {
+            let meta = Meta {
+                shared: Some(known.unwrap_or(1)),
+                ..meta
+            };
+            self.farm.owners.set(key(&kept), meta);
+            return Ok(());
+        }
+        let link = self.farm.fresh();
+        fs::hard_link(content, &link)
+            .and_then(|()| fs::rename(&link, place))
+            .map_err(Error::disk("cannot link", place))?;
+        let meta = Meta {
+            shared: Some(known.unwrap_or(0) + 1),
+            ..meta
+        };
+        self.farm.owners.set(key(&kept), meta);
+        Ok(())
+    }
+
     /// What there is at a path; nothing too where no directory is around it. No symbolic link is followed.
     fn open(&self, path: &Path) -> Result<Option<(OwnedFd, Statx)>, Error> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -213,6 +298,11 @@ impl Compare<'_> {
             (old, new) => Ok(old == new),
         }
     }
+}
+
+fn set_time(place: &Path, mtime: i64) -> Result<(), Error> {
+    utimensat(CWD, place, &seconds(mtime), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(Error::disk("cannot set times of", place))
 }
 
 fn is_directory(stat: &Statx) -> bool {

@@ -234,7 +234,7 @@ fn look(parent: BorrowedFd<'_>, name: &OsStr) -> Result<rustix::fs::Statx, Errno
 }
 
 /// Whole seconds, as layers have them.
-fn seconds(mtime: i64) -> Timestamps {
+pub(super) fn seconds(mtime: i64) -> Timestamps {
     let time = Timespec {
         tv_sec: mtime,
         tv_nsec: 0,

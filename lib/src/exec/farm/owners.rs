@@ -41,6 +41,12 @@ pub struct Device {
     pub number: (u32, u32),
 }
 
+/// `/dev/tty`: the terminal of whoever opens it, and no run has one.
+pub const TERMINAL: Device = Device {
+    block: false,
+    number: (5, 0),
+};
+
 impl Meta {
     /// What the image says of an inode.
     pub fn of(node: &Node) -> Self {

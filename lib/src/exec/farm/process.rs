@@ -268,6 +268,16 @@ impl View {
                 _ => return None,
             })
         };
+        if !self.network
+            && real
+                .components()
+                .nth(3)
+                .is_some_and(|name| name.as_os_str() == "net")
+        {
+            let header = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n";
+            let route = real.file_name().is_some_and(|name| name == "route");
+            return read_only_text(if route { header } else { "" }).map(Some);
+        }
         if !real.starts_with(PROC) || line(self.root_mount(), 0).is_none() {
             return Ok(None);
         }

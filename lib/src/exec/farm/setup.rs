@@ -24,14 +24,15 @@ use super::{
     view::{Asker, View},
 };
 use crate::exec::{
-    Mount, MountKind, RunSpec,
+    Mount, MountKind, Network, RunSpec,
     supervised::{Family, Who},
 };
 
-/// Devices of this machine that a run sees. Terminals are not among them: theirs would be rbuild's.
+/// Devices of this machine that a run sees. Terminals are not among them: they would be rbuild's.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
-const DEVICE_LINKS: [(&str, &str); 4] = [
+const DEVICE_LINKS: [(&str, &str); 5] = [
+    ("ptmx", "pts/ptmx"),
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
@@ -81,6 +82,7 @@ impl View {
     /// # Errors
     /// What could not be done, and why.
     pub fn mount_all(&mut self, spec: &RunSpec) -> Result<(), (String, io::Error)> {
+        self.network = spec.network == Network::Host;
         let mut setup = Setup {
             view: self,
             family: Family::default(),
@@ -145,9 +147,26 @@ impl Setup<'_> {
             for (name, target) in DEVICE_LINKS {
                 symlink(target, directory.join(name))?;
             }
-            Ok::<_, io::Error>(())
+            fs::create_dir(directory.join("pts"))?;
+            fs::write(directory.join("tty"), "")
         };
         make().map_err(doing("make /dev"))?;
+        let tty = Some(super::owners::TERMINAL);
+        self.know(
+            &directory.join("pts"),
+            Meta {
+                mode: 0o755,
+                ..Meta::default()
+            },
+        )?;
+        self.know(
+            &directory.join("tty"),
+            Meta {
+                mode: 0o666,
+                device: tty,
+                ..Meta::default()
+            },
+        )?;
         self.lasting("/dev")?;
         self.mount(Path::new("/dev"), &directory, Kind::Plain, false)?;
         for name in DEVICES {

@@ -1,14 +1,18 @@
 //! Which paths a run has touched: all that its layer is made of.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// Paths below the root, clean and relative.
 #[derive(Debug, Default)]
-pub struct Touched(Mutex<BTreeMap<PathBuf, Extent>>);
+pub struct Touched {
+    paths: Mutex<BTreeMap<PathBuf, Extent>>,
+    /// Those of the last layer.
+    done: Mutex<BTreeSet<PathBuf>>,
+}
 
 /// How much of a path was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +25,7 @@ pub enum Extent {
 
 impl Touched {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Extent>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers a path.
@@ -44,5 +48,15 @@ impl Touched {
     /// All paths, and none from now on.
     pub fn take(&self) -> BTreeMap<PathBuf, Extent> {
         std::mem::take(&mut self.lock())
+    }
+
+    /// Keeps the paths that a layer was made of.
+    pub fn done(&self, paths: BTreeSet<PathBuf>) {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = paths;
+    }
+
+    /// The paths that the last layer was made of.
+    pub fn take_done(&self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut self.done.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct View {
     pub(super) mounts: Mounts,
     /// What has to be undone after the run, the last first.
     pub(super) undo: Vec<Undo>,
+    /// Whether the machine's network is seen.
+    pub(super) network: bool,
 }
 
 /// Who asks, and from where.
@@ -69,6 +71,7 @@ impl View {
             farm,
             mounts,
             undo: Vec::new(),
+            network: true,
         })
     }
 

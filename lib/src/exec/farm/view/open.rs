@@ -14,7 +14,7 @@ use super::{
         copy_up::Keep,
         make::MODE,
         mounts::{Kind, MountId, Node, fd_path},
-        owners::{Meta, key},
+        owners::{Meta, TERMINAL, key},
         resolve::{Found, entry},
         touched::Extent,
     },
@@ -123,9 +123,13 @@ impl View {
         if node.mount != MountId::NOWHERE {
             self.may(asker, node, how.want())?;
         }
-        if meta.device.is_some() {
-            // As on a file system that is mounted nodev.
-            return Err(Errno::ACCESS);
+        if let Some(device) = meta.device {
+            // Others are as on a file system that is mounted nodev.
+            return Err(if device == TERMINAL {
+                Errno::NXIO
+            } else {
+                Errno::ACCESS
+            });
         }
         match kind {
             FileType::Directory => self.open_directory(asker, node).map(Opened::File),
