@@ -95,7 +95,7 @@ fn hard_links_and_renames_across_layers() {
 RUN mkdir /d && echo one > /d/a && ln /d/a /d/b && ln /d/a /c && echo two > /d/x
 RUN echo three > /d/b && chmod 600 /c && ln /d/x /d/y && mv /d/y /z && stat -c %h /d/a /d/b /d/x > /seen
 RUN mv /d/a /moved && rm /d/b && ln /moved /again && mkdir /e && mv /d/x /e/x && ln -s x /e/l && ln /e/l /e/m
-RUN mv /moved /e/x && touch -d 2001-02-03 /again && mv /e /f && ls -i /f | wc -l > /seen2",
+RUN mv /moved /e/x && touch -d '2001-02-03 04:05:06' /again && mv /e /f && ls -i /f | wc -l > /seen2",
     );
 }
 
