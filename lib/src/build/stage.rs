@@ -49,8 +49,15 @@ pub(super) struct Stage {
     position: usize,
     /// Triggers of the base that make layers.
     triggered: usize,
-    /// The root that the last RUN has left, and the layers that are in it. Clones share it; the first one takes it.
-    root: Arc<Mutex<Option<(Vec<Digest>, Root)>>>,
+    /// The root that the last RUN has left. Clones share it; the first one takes it.
+    root: Arc<Mutex<Option<Kept>>>,
+}
+
+/// A root that a RUN has left.
+struct Kept {
+    /// What is in it.
+    layers: Vec<Digest>,
+    root: Root,
 }
 
 /// A text with instructions.
@@ -306,15 +313,18 @@ impl Stage {
         let layers = self.image.layers().iter().map(|layer| layer.diff_id);
         let kept = self
             .kept_root()
-            .take_if(|(known, _)| known.iter().copied().eq(layers));
+            .take_if(|kept| kept.layers.iter().copied().eq(layers));
         self.drop_root();
-        kept.map(|(_, root)| root)
+        kept.map(|kept| kept.root)
     }
 
     /// Keeps a root for the next RUN, with the layer that was made in it.
     pub fn keep_root(&self, root: Option<Root>, layer: Digest) {
         let below = self.image.layers().iter().map(|layer| layer.diff_id);
-        *self.kept_root() = root.map(|root| (below.chain([layer]).collect(), root));
+        *self.kept_root() = root.map(|root| Kept {
+            layers: below.chain([layer]).collect(),
+            root,
+        });
     }
 
     /// Gives up the root that was kept, which takes its time. The build is not over before that is done.
@@ -324,7 +334,7 @@ impl Stage {
         }
     }
 
-    fn kept_root(&self) -> MutexGuard<'_, Option<(Vec<Digest>, Root)>> {
+    fn kept_root(&self) -> MutexGuard<'_, Option<Kept>> {
         self.root.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
