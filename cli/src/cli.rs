@@ -17,11 +17,13 @@ pub use image::{
     Cat, Copy, Delete, Digest, ImageCommand, Inspect, Login, Logout, Look, Ls, Pull, Push, Show, Tag, Tags,
 };
 
+use rbuild::Reference;
+
 use crate::options::{Arg, CacheFrom, CacheTo, Compress, Output, Pair, Secret, Size, Ssh};
 
-/// The command line as it was given, or what is wrong with it.
-pub fn parse() -> Result<Cli, clap::Error> {
-    Cli::try_parse()
+/// A command line, or what is wrong with it.
+pub fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(arguments)
 }
 
 /// Builds container images from a Containerfile, with no daemon and no privileges.
@@ -63,11 +65,47 @@ pub enum Command {
     Du,
     /// Say what this machine allows, what RUN steps would run in, and why
     Doctor(Doctor),
+    /// Write an image of the store into an archive
+    Save(Save),
+    /// Take the images of an archive into the store
+    Load(Load),
     /// Build as Kaniko's executor does, with its flags
     #[command(disable_help_flag = true)]
     Kaniko(Kaniko),
     /// Print the version
     Version,
+}
+
+/// `rbuild save`.
+#[derive(Args, Debug)]
+pub struct Save {
+    /// The archive [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// What kind of archive
+    #[arg(long, value_enum, default_value_t = ArchiveFormat::Docker, value_name = "FORMAT")]
+    pub format: ArchiveFormat,
+    /// The image
+    pub name: String,
+}
+
+/// `--format` of `rbuild save`.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveFormat {
+    /// What `docker load` takes
+    #[value(name = "docker-archive")]
+    Docker,
+    /// An OCI layout in a tar
+    #[value(name = "oci-archive")]
+    Oci,
+}
+
+/// `rbuild load`.
+#[derive(Args, Debug)]
+pub struct Load {
+    /// The archive [default: standard input]
+    #[arg(short, long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
 }
 
 /// `rbuild kaniko`.
@@ -145,6 +183,9 @@ pub struct Build {
     /// Files in new layers are no later than SOURCE_DATE_EPOCH
     #[arg(long)]
     pub rewrite_timestamp: bool,
+    /// Make one layer of all that is added to the base
+    #[arg(long)]
+    pub squash: bool,
     /// Only say what is wrong with the Containerfile, as `rbuild check` does
     #[arg(long)]
     pub check: bool,
@@ -216,8 +257,14 @@ pub enum ProgressMode {
 #[derive(Args, Debug)]
 pub struct Images {
     /// Print names and digests as JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quiet")]
     pub json: bool,
+    /// Print digests alone
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// List only these
+    #[arg(value_name = "NAME")]
+    pub names: Vec<Reference>,
 }
 
 /// `rbuild rmi`.

@@ -2,6 +2,7 @@
 //!
 //! - `cli`: the commands and their flags
 //! - `command/`: one file per command
+//! - `compat/`: command lines of docker, podman and buildah
 //! - `kaniko/`: Kaniko's executor, by its own command line
 //! - `options/`: values of flags that have a little language of their own
 //! - `progress/`: what a build shows while it works
@@ -11,6 +12,7 @@
 
 mod cli;
 mod command;
+mod compat;
 mod interrupt;
 mod kaniko;
 mod options;
@@ -25,7 +27,14 @@ fn main() -> ExitCode {
     if kaniko::is_called(std::env::args_os().next().as_deref()) {
         return end(kaniko::run(&std::env::args().skip(1).collect::<Vec<_>>()));
     }
-    match cli::parse() {
+    let translated = match compat::translate(std::env::args_os()) {
+        Ok(translated) => translated,
+        Err(why) => return report::failure(&report::Failure::new(why)),
+    };
+    for notice in &translated.notices {
+        eprintln!("notice: {notice}");
+    }
+    match cli::parse(translated.arguments) {
         Ok(cli) => end(command::run(cli)),
         Err(usage) => report::usage(&usage),
     }

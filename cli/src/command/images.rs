@@ -23,17 +23,37 @@ struct Row {
 
 /// Lists the images in the store.
 pub fn run(options: &Images, store: &Store) -> Result<()> {
+    let wanted = |name: Option<&String>| match name.and_then(|name| name.parse::<Reference>().ok()) {
+        _ if options.names.is_empty() => true,
+        Some(name) => options.names.iter().any(|wanted| is_meant(wanted, &name)),
+        None => false,
+    };
     let rows: Vec<Row> = store
         .images()?
         .into_iter()
+        .filter(|named| wanted(named.name.as_ref()))
         .map(|named| row(store, named))
         .collect();
     if options.json {
         return print(&(serde_json::to_string_pretty(&rows)? + "\n"));
     }
+    if options.quiet {
+        return print(
+            &rows
+                .iter()
+                .map(|row| format!("{}\n", row.digest))
+                .collect::<String>(),
+        );
+    }
     let mut cells = vec![["NAME", "DIGEST", "CREATED", "SIZE"].map(str::to_owned)];
     cells.extend(rows.iter().map(cells_of));
     print(&table(&cells))
+}
+
+/// A name without a tag means all of its tags.
+fn is_meant(wanted: &Reference, name: &Reference) -> bool {
+    let any_tag = wanted.tag().is_none() && wanted.digest().is_none();
+    wanted == name || (any_tag && wanted.name() == name.name())
 }
 
 /// An image for another platform, or one that is damaged, is listed by what its name says.

@@ -5,6 +5,7 @@
 //! - `image/`: the commands that move images and look into them
 //! - `shared`: the store, standard output, tables
 
+mod archive;
 pub mod build;
 mod check;
 mod doctor;
@@ -39,6 +40,8 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Prune(options) => Ok(prune::run(&options, &store()?)?),
         Command::Doctor(options) => Ok(doctor::run(&options, &store()?)?),
         Command::Du => Ok(du::run(&store()?)?),
+        Command::Save(options) => run_async(archive::save(&options, &session)),
+        Command::Load(options) => run_async(archive::load(&options, &session)),
         Command::Kaniko(options) => crate::kaniko::run(&options.arguments),
         Command::Version => Ok(version::run()?),
     }

@@ -4,6 +4,7 @@
 //! - `commands`: all but `build`
 //! - `check`: `rbuild check`; times and compression
 //! - `build`: what it prints, where the image goes
+//! - `compat`: called as docker, podman or buildah
 //! - `doctor`: what it says in each kind of place
 //! - `errors`: one test for each kind
 //! - `interrupt`: Ctrl-C
@@ -13,6 +14,7 @@ mod build;
 mod check;
 mod commands;
 mod common;
+mod compat;
 mod doctor;
 mod edit;
 mod errors;

@@ -177,10 +177,20 @@ fn line() -> impl Strategy<Value = Line> {
     (words, any::<Index>()).prop_map(|(words, other)| Line(words, other))
 }
 
+/// A stage, which every other time knows the build-arg from its beginning.
+fn stage() -> impl Strategy<Value = (Base, Vec<Line>)> {
+    (select(&BASES[..]), vec(line(), 1..5), option::of(any::<Index>())).prop_map(|(base, mut lines, arg)| {
+        if let Some(index) = arg {
+            lines.insert(0, Line(vec!["ARG A"], index));
+        }
+        (base, lines)
+    })
+}
+
 fn world() -> impl Strategy<Value = World> {
     (
         vec(content(), NAMES.len()),
-        vec((select(&BASES[..]), vec(line(), 1..5)), 1..4),
+        vec(stage(), 1..4),
         option::of(select(&["one", "two"][..])),
         any::<bool>(),
     )

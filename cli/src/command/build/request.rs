@@ -51,6 +51,9 @@ pub fn build(options: &cli::Build) -> Result<Build> {
         IsolationMode::Mounts => Isolation::Mounts,
         IsolationMode::Supervised => Isolation::Supervised,
     });
+    if options.squash {
+        build = build.one_layer();
+    }
     if options.no_cache {
         build = build.no_cache();
     }
