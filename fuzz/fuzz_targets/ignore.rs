@@ -1,6 +1,7 @@
 //! Any text before a line `---` is an ignore file, and a pattern a line; what follows is a path.
 //!
-//! `cargo +nightly fuzz run ignore fuzz/corpus/ignore testdata/corpus/ignore`
+//! `ASAN_OPTIONS=detect_odr_violation=0 cargo +nightly fuzz run ignore fuzz/corpus/ignore testdata/corpus/ignore`; without the
+//! variable, tables that libdeflate has in several variants of its code are taken for a mistake.
 #![no_main]
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};

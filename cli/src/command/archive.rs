@@ -86,8 +86,11 @@ pub async fn load(options: &Load, session: &Session) -> Outcome {
     Ok(())
 }
 
+/// An image in an archive.
+type Named = fn(Place) -> Locator;
+
 /// An archive of either format, and how its images are named.
-fn open(file: &Path) -> Result<(Archive, fn(Place) -> Locator)> {
+fn open(file: &Path) -> Result<(Archive, Named)> {
     let docker = Archive::open(&Locator::DockerArchive(Place::new(file)));
     match docker {
         Ok(archive) => Ok((archive, Locator::DockerArchive)),
