@@ -13,7 +13,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{
     error::{BuildError, Problem},
     once::Once,
-    passing::Turns,
+    passing::{Landings, Turns},
     place::with_parents,
     solver::Shared,
     stage::Made,
@@ -46,6 +46,7 @@ pub(super) struct Layers {
     pub(super) sink: Sink,
     known: Mutex<Known>,
     pub(super) turns: Turns,
+    pub(super) landings: Landings,
     indexed: Once<Digest, Arc<LayerIndex>>,
     /// By blob and diff ID.
     verified: Once<(Digest, Digest), Arc<LayerIndex>>,
@@ -68,6 +69,7 @@ impl Layers {
             sink,
             known: Mutex::default(),
             turns: Turns::default(),
+            landings: Landings::default(),
             indexed: Once::default(),
             verified: Once::default(),
             unpacked: Once::default(),
@@ -128,11 +130,15 @@ impl Layers {
     /// Reads a layer's blob to its end, wherever it is.
     async fn read_through(&self, shared: &Arc<Shared>, layer: &Layer) -> Result<Arc<LayerIndex>, BuildError> {
         let blob = layer.descriptor.digest;
-        let _turn = self.turns.wait(&blob).await;
+        let turn = self.turns.wait(&blob).await;
         let passing = self.passing(shared, layer).await?;
-        let index = shared.blocking(move || passing.pass(None)).await;
-        let index = index.inspect_err(|error| shared.caches.blame(shared, &blob, error.problem()));
-        index.map(Arc::new)
+        let passed = shared.blocking(move || passing.pass(None)).await;
+        let passed = passed.inspect_err(|error| shared.caches.blame(shared, &blob, error.problem()));
+        let (index, landing) = passed?;
+        if let Some(landing) = landing {
+            self.landings.begin(shared, landing, turn);
+        }
+        Ok(Arc::new(index))
     }
 
     /// Checks a layer that only a cache vouches for: its blob, and that it is the layer that the cache says.

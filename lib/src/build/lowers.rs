@@ -10,7 +10,7 @@ use std::{
 use super::{
     error::{BuildError, Problem},
     layers::Layers,
-    passing::Passing,
+    passing::{Landing, Passing},
     place::with_parents,
     solver::Shared,
 };
@@ -117,14 +117,20 @@ impl Layers {
                     return Ok(path);
                 }
                 let blob = layer.descriptor.digest;
-                let _turn = self.turns.wait(&blob).await;
+                let turn = self.turns.wait(&blob).await;
                 let passing = self.passing(shared, layer).await?;
                 let (store, engine) = (self.store.clone(), engine.clone());
                 let diff_id = layer.diff_id;
                 let unpacked = shared
                     .blocking(move || unpack_blob(&store, &engine, &diff_id, &passing))
                     .await;
-                unpacked.inspect_err(|error| shared.caches.blame(shared, &blob, error.problem()))
+                let unpacked =
+                    unpacked.inspect_err(|error| shared.caches.blame(shared, &blob, error.problem()));
+                let (path, landing) = unpacked?;
+                if let Some(landing) = landing {
+                    self.landings.begin(shared, landing, turn);
+                }
+                Ok(path)
             })
             .await
     }
@@ -232,19 +238,21 @@ fn unpack_blob(
     engine: &Engine,
     diff_id: &Digest,
     passing: &Passing,
-) -> Result<PathBuf, BuildError> {
+) -> Result<(PathBuf, Option<Landing>), BuildError> {
     let directory = store.new_layer_dir()?;
     let root = directory.root();
     let unpack = |tar: &mut dyn Read| engine.unpack(tar, &root);
-    let mut at_source = None;
-    let unpacked = engine.feed(unpack, |pipe| at_source = passing.pass(Some(pipe)).err());
-    match (at_source, unpacked) {
-        (None, Ok(())) => Ok(directory.publish(engine.format(), diff_id)?),
+    let mut passed = Ok(None);
+    let unpacked = engine.feed(unpack, |pipe| {
+        passed = passing.pass(Some(pipe)).map(|(_, landing)| landing);
+    });
+    match (passed, unpacked) {
+        (Ok(landing), Ok(())) => Ok((directory.publish(engine.format(), diff_id)?, landing)),
         // Whoever unpacks only saw the tar end early, unless it closed the pipe itself.
-        (Some(error), unpacked) => Err(match (error.problem(), unpacked) {
+        (Err(error), unpacked) => Err(match (error.problem(), unpacked) {
             (Problem::Layer(layer::Error::Write(_)), Err(unpacked)) => unpacked.into(),
             _ => error,
         }),
-        (None, Err(error)) => Err(error.into()),
+        (Ok(_), Err(error)) => Err(error.into()),
     }
 }

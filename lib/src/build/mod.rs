@@ -19,7 +19,8 @@
 //! - `cache`: results of earlier builds, and why one is not there; `caches`: the same, shared with other machines
 //! - `scope`, `users`: variables, and the image's own users
 //! - `origin`: where COPY, ADD and mounts take from
-//! - `output`: the finished image and where it goes; `squash`: all that is new in one layer
+//! - `output`: the finished image and where it goes; `early`: layers that go there before it is
+//!   finished; `squash`: all that is new in one layer
 
 mod add;
 mod agent;
@@ -30,6 +31,7 @@ mod check;
 mod config;
 mod copy;
 mod download;
+mod early;
 pub(crate) mod error;
 mod fetch;
 mod git;
@@ -93,6 +95,7 @@ pub struct Build {
     cache_from: Vec<CachePlace>,
     cache_to: Vec<(CachePlace, CacheMode)>,
     cache_mounts: bool,
+    early: Vec<Reference>,
     pull: bool,
     compression: Compression,
     isolation: Isolation,
@@ -197,6 +200,7 @@ impl Build {
             cache_from: Vec::new(),
             cache_to: Vec::new(),
             cache_mounts: false,
+            early: Vec::new(),
             pull: false,
             compression: Compression::default(),
             isolation: Isolation::default(),
@@ -346,6 +350,13 @@ impl Build {
     /// Makes one layer of all that the build adds to its base image.
     pub fn one_layer(mut self) -> Self {
         self.one_layer = true;
+        self
+    }
+
+    /// Pushes layers of the image to this repository as soon as they are made, while the next steps work; may be called
+    /// several times. The image itself goes there with [`Built::write_to`], which also says what is wrong with the place.
+    pub fn push_early(mut self, to: Reference) -> Self {
+        self.early.push(to);
         self
     }
 

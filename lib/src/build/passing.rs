@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     io::{self, Read, Write},
     sync::{Arc, Mutex, PoisonError},
+    thread,
 };
+
+use tokio::task::JoinHandle;
 
 use super::{
     error::{BuildError, Problem},
@@ -22,9 +25,12 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Turns(Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>);
 
+/// Nobody else moves a blob meanwhile.
+pub(super) type Turn = tokio::sync::OwnedMutexGuard<()>;
+
 impl Turns {
     /// Waits until nobody else moves this blob.
-    pub async fn wait(&self, blob: &Digest) -> tokio::sync::OwnedMutexGuard<()> {
+    pub async fn wait(&self, blob: &Digest) -> Turn {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             turns.entry(*blob).or_default().clone()
@@ -93,12 +99,12 @@ impl Layers {
 
 impl Passing {
     /// Reads the layer to its end, checks blob and diff ID, and remembers the index. The plain tar goes to `tee`, too.
-    pub fn pass(&self, tee: Option<&mut dyn Write>) -> Result<LayerIndex, BuildError> {
+    pub fn pass(&self, tee: Option<&mut dyn Write>) -> Result<(LayerIndex, Option<Landing>), BuildError> {
         let blob = &self.layer.descriptor;
-        let index = match &self.from {
+        let passed = match &self.from {
             None => {
                 let stored = Blobs::open(&self.store, blob).map_err(crate::image::Error::from)?;
-                self.index(stored, tee)?
+                (self.index(stored, tee)?, None)
             }
             Some(from) => {
                 let mut kept = Kept {
@@ -112,18 +118,23 @@ impl Passing {
                     let error = BlobError::from_read(error, blob.digest, "its source");
                     return Err(crate::image::Error::from(error).into());
                 }
-                let index = index?;
-                kept.into.commit(&blob.digest)?;
-                index
+                let landing = Landing {
+                    blob: kept.into,
+                    digest: blob.digest,
+                };
+                (index?, Some(landing))
             }
         };
-        save_index(&self.store, &index)?;
-        Ok(index)
+        save_index(&self.store, &passed.0)?;
+        Ok(passed)
     }
 
     fn index(&self, blob: impl Read + Send, tee: Option<&mut dyn Write>) -> Result<LayerIndex, BuildError> {
         let Layer { descriptor, diff_id } = &self.layer;
-        let index = layer::index(layer::decompress(blob)?, tee)?;
+        let index = thread::scope(|scope| {
+            let tar = layer::Ahead::new(scope, layer::decompress(blob)?);
+            layer::index(tar, tee)
+        })?;
         match index.diff_id == *diff_id {
             true => Ok(index),
             false => Err(Problem::Value(format!(
@@ -132,6 +143,40 @@ impl Passing {
             ))
             .into()),
         }
+    }
+}
+
+/// A blob that is whole, and not yet in the store.
+pub(super) struct Landing {
+    blob: Incoming,
+    digest: Digest,
+}
+
+/// Blobs that are being published.
+#[derive(Default)]
+pub(super) struct Landings(Mutex<Vec<JoinHandle<Result<(), BuildError>>>>);
+
+impl Landings {
+    /// Publishes a blob in the background: its bytes are known already, and nothing else waits for the disk. Nobody
+    /// else looks for it meanwhile.
+    pub fn begin(&self, shared: &Arc<Shared>, landing: Landing, turn: Turn) {
+        let shared = shared.clone();
+        let task = tokio::spawn(async move {
+            let Landing { blob, digest } = landing;
+            let landed = shared.blocking(move || Ok(blob.commit(&digest)?)).await;
+            drop(turn);
+            landed
+        });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    /// Waits until all blobs are in the store.
+    pub async fn end(&self) -> Result<(), BuildError> {
+        let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            task.await.map_err(|error| Problem::Thread(error.to_string()))??;
+        }
+        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::OnceCell;
 use super::{
     Build, Built, Context,
     caches::{self, Caches, Doubts, Jobs},
+    early::{Departures, Early},
     error::{At, BuildError, Problem},
     fetch::Fetcher,
     input::{Input, Sources},
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub globals: Globals,
     pub layers: Layers,
     pub caches: Caches,
+    pub early: Early,
     pub sources: Sources,
     pub fetcher: Fetcher,
     /// Ends the processes of this build.
@@ -111,22 +113,24 @@ async fn attempts(
     loop {
         let before = doubts.count();
         let (caches, jobs) = Caches::new(&options, &doubts);
+        let (early, departures) = Early::new(&options);
         let start = Start {
             options: options.clone(),
             caches,
+            early,
             next_step: next_step.clone(),
         };
-        match attempt(start, jobs, store, registry, threads.clone()).await {
+        match attempt(start, (jobs, departures), store, registry, threads.clone()).await {
             Err(_) if doubts.count() > before && !threads.cancel.is_cancelled() => {}
             result => return result,
         }
     }
 }
 
-/// Builds once, and writes to caches meanwhile.
+/// Builds once, and writes to caches and registries meanwhile.
 async fn attempt(
     start: Start,
-    jobs: Jobs,
+    (jobs, departures): (Jobs, Departures),
     store: &Store,
     registry: &Registry,
     threads: Threads,
@@ -136,9 +140,10 @@ async fn attempt(
     let work = async {
         let built = finish(&shared).await;
         shared.caches.close();
+        shared.early.close();
         built
     };
-    let (built, ()) = tokio::join!(work, jobs.run(&shared));
+    let (built, (), ()) = tokio::join!(work, jobs.run(&shared), departures.run(&shared));
     built
 }
 
@@ -146,6 +151,7 @@ async fn attempt(
 struct Start {
     options: Build,
     caches: Caches,
+    early: Early,
     /// Goes on from one attempt to the next.
     next_step: Arc<AtomicUsize>,
 }
@@ -183,6 +189,7 @@ async fn prepare(
     let Start {
         options,
         caches,
+        early,
         next_step,
     } = start;
     let hold = {
@@ -213,6 +220,7 @@ async fn prepare(
     Ok(Shared {
         layers: Layers::new(store.clone(), registry.clone(), options.sink.clone()),
         caches,
+        early,
         options,
         store: store.clone(),
         registry: registry.clone(),
@@ -244,6 +252,7 @@ async fn finish(shared: &Arc<Shared>) -> Result<Built, BuildError> {
         .verify_restored(shared, target.image.layers())
         .await?;
     shared.caches.remember(shared).await?;
+    shared.layers.landings.end().await?;
     let built = output::finish(shared, &target).await?;
     caches::mounts::keep(shared).await;
     Ok(built)

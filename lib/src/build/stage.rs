@@ -447,6 +447,9 @@ impl Stage {
         };
         cache::remember(&self.shared, parts, &self.place(), &record).await?;
         self.share(parts, &Entry::of_step(&record), None);
+        if self.shared.graph.is_built_on(self.index) {
+            self.shared.early.push(&record.layer);
+        }
         let up_to_date = self.known_tree().is_some();
         self.append(&record, history);
         if up_to_date {

@@ -11,9 +11,11 @@
 //! - `write`: a list of Changes to a tar
 //! - `compress`, `gzip`, `decompress`: blobs
 //! - `contents`: where the bytes of files come from; `picker`: some of a layer, in any order
+//! - `ahead`: decompressing while what was decompressed is looked at
 //! - `disk`: a tar onto the disk, and what an overlay's upper directory says
 //! - `xattrs`: which extended attributes are part of an image
 
+mod ahead;
 mod compress;
 mod contents;
 mod decompress;
@@ -29,6 +31,7 @@ mod tests;
 mod write;
 mod xattrs;
 
+pub use ahead::Ahead;
 pub use compress::{Compression, Packed, ingest};
 pub use contents::{Contents, LocalContents, Sources};
 pub use decompress::decompress;

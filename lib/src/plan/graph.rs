@@ -130,6 +130,21 @@ impl Graph {
         Ok(Self { stages, target })
     }
 
+    /// Whether the target is this stage, or built on it.
+    pub fn is_built_on(&self, stage: usize) -> bool {
+        let mut next = Some(self.target);
+        while let Some(index) = next {
+            if index == stage {
+                return true;
+            }
+            next = match self.stages.get(index).map(|stage| &stage.base) {
+                Some(Base::Stage(below)) => Some(*below),
+                _ => None,
+            };
+        }
+        false
+    }
+
     /// The stage that `COPY --from=word` in stage `user` means, if it means one.
     pub fn copy_source(&self, user: usize, word: &Word) -> Result<Option<usize>, GraphError> {
         Names {

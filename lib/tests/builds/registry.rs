@@ -357,3 +357,32 @@ fn nothing_there() {
         .expect("an error");
     assert!(chain(&error).contains(gone.host()), "{}", chain(&error));
 }
+
+/// Layers go to the registry while the build goes on, and only once; a registry that is not there is no concern of the
+/// build.
+#[test]
+fn layers_are_pushed_early() {
+    if !may_run() {
+        return;
+    }
+    let (remote, room) = (Remote::new(), room());
+    let lines = "RUN echo a > /a\nRUN echo b > /b\n";
+    let early = remote.name("app:1");
+    let closed = "127.0.0.1:1/app:1".parse().unwrap();
+    let build = on_base(&room, &remote, lines).push_early(early.clone());
+    let built = room.run(build.push_early(closed)).unwrap();
+    let own = &built.image().layers()[1..];
+    assert!(remote.registry.manifest("app", "1").is_none());
+    for layer in own {
+        let digest = layer.descriptor.digest.to_string();
+        assert!(remote.registry.blob("app", &digest).is_some(), "{digest}");
+    }
+    let room = self::room();
+    let build = on_base(&room, &remote, lines).arg("SOURCE_DATE_EPOCH", "1");
+    let built = room.run(build.push_early(early.clone())).unwrap();
+    let uploads = remote.registry.count(Kind::UploadStart);
+    push(&room, &built, &early);
+    // Nothing but the config is left to upload; the base's layer is mounted.
+    assert_eq!(remote.registry.count(Kind::UploadStart), uploads + 1);
+    assert_eq!(remote.layers("app", &built).len(), 3);
+}

@@ -91,6 +91,8 @@ async fn work(
             }
             shown.event(&event);
         });
+    let places = outputs.iter().filter_map(outputs::Destination::registry);
+    let build = places.fold(build, |build, place| build.push_early(place.clone()));
     let built = build.run(store, &registry).await?;
     for output in outputs {
         output.write(&built, store, &registry).await?;

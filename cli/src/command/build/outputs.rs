@@ -101,6 +101,14 @@ fn registry(name: &str) -> Result<Locator> {
 }
 
 impl Destination {
+    /// The name that the image will have in a registry.
+    pub fn registry(&self) -> Option<&Reference> {
+        match self {
+            Self::Image(Locator::Registry(name)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Writes the image there.
     pub async fn write(&self, built: &Built, store: &Store, registry: &Registry) -> Outcome {
         match self {

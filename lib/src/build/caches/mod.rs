@@ -38,10 +38,7 @@ use super::{
     error::BuildError,
     solver::Shared,
 };
-use crate::{
-    Digest, Event, Reference,
-    plan::{graph::Graph, key::Parts},
-};
+use crate::{Digest, Event, Reference, plan::key::Parts};
 use keep::Job;
 use place::{Shelf, Trouble};
 
@@ -256,7 +253,7 @@ impl Caches {
         for target in &self.targets {
             let wanted = match target.mode {
                 CacheMode::Max => true,
-                CacheMode::Min => is_built_on(&shared.graph, stage),
+                CacheMode::Min => shared.graph.is_built_on(stage),
             };
             if wanted && from != Some(target.shelf.place()) {
                 // Nobody receives it when the build is about to end.
@@ -278,21 +275,6 @@ impl Caches {
     pub fn close(&self) {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
-}
-
-/// Whether the target is this stage, or built on it.
-fn is_built_on(graph: &Graph, stage: usize) -> bool {
-    let mut next = Some(graph.target);
-    while let Some(index) = next {
-        if index == stage {
-            return true;
-        }
-        next = match graph.stages.get(index).map(|stage| &stage.base) {
-            Some(crate::plan::graph::Base::Stage(below)) => Some(*below),
-            _ => None,
-        };
-    }
-    false
 }
 
 fn warn(shared: &Shared, message: String) {
