@@ -34,7 +34,8 @@ impl Early {
     /// Where the options say that layers go.
     pub fn new(options: &Build) -> (Self, Departures) {
         let (sender, layers) = mpsc::unbounded_channel();
-        let sender = Some(sender).filter(|_| !options.early.is_empty());
+        // Where all layers become one, none of them is in the image.
+        let sender = Some(sender).filter(|_| !options.early.is_empty() && !options.one_layer);
         let to = options.early.clone();
         (Self(Mutex::new(sender)), Departures { to, layers })
     }
