@@ -201,10 +201,11 @@ impl Chart<'_> {
             ""
         };
         let length = seconds(span.length(self.last));
-        // Beside the bar, where there is more room.
-        let side = match end > 75.0 {
-            true => format!("right:{:.2}%", 100.0 - left),
-            false => format!("left:{end:.2}%"),
+        // Behind the bar, before it or in it: where there is room.
+        let (place, side) = match (left, end) {
+            (_, ..75.0) => ("time", format!("left:{end:.2}%")),
+            (25.0.., _) => ("time", format!("right:{:.2}%", 100.0 - left)),
+            _ => ("time inside", format!("right:{:.2}%", 100.0 - end)),
         };
         let shown = match item {
             Item::Step(_) => length.clone(),
@@ -213,7 +214,7 @@ impl Chart<'_> {
         format!(
             "<div class=\"row\" title=\"{title}\"><div class=\"label\">{label}</div><div class=\"lane\">\
              <div class=\"bar {class}{critical}\" style=\"left:{left:.2}%;width:{width:.2}%\"></div>\
-             <span class=\"time\" style=\"{side}\">{shown}</span></div></div>\n",
+             <span class=\"{place}\" style=\"{side}\">{shown}</span></div></div>\n",
             title = Escaped(format!("{label}\n{how}, {length}, from {}", seconds(span.begin))),
             label = Escaped(label),
             width = end - left,

@@ -16,6 +16,10 @@ pub struct Builder {
     /// Its program.
     pub name: String,
     kind: Kind,
+    /// Where its stores are.
+    stores: PathBuf,
+    /// How many there were.
+    count: usize,
     /// What it stores.
     state: PathBuf,
     /// Where it pushes to.
@@ -44,7 +48,9 @@ pub fn found(dir: &Path, rbuild: &Path, registry: &Registry) -> Result<Vec<Build
     let builder = |name: &str, kind| Builder {
         name: name.to_owned(),
         kind,
-        state: dir.join(format!("{name}-store")),
+        stores: dir.join(format!("{name}-stores")),
+        count: 0,
+        state: PathBuf::new(),
         image: registry.name(&format!("made/{name}")),
         log: dir.join(format!("{name}.log")),
     };
@@ -84,12 +90,21 @@ impl Builder {
         Ok(start.elapsed())
     }
 
-    /// Empties its store.
-    pub fn forget(&self) -> Result<()> {
-        match self.kind {
-            Kind::Buildkit => shell::run(Command::new("buildctl").args(["prune", "--all"]), &self.log),
-            _ => shell::remove(&self.state),
+    /// Begins with an empty store. The one before stays until the end: for minutes after files were deleted, ext4 is slow
+    /// to make new ones.
+    pub fn begin(&mut self) -> Result<()> {
+        if let Kind::Buildkit = self.kind {
+            return shell::run(Command::new("buildctl").args(["prune", "--all"]), &self.log);
         }
+        self.count += 1;
+        self.state = self.stores.join(self.count.to_string());
+        shell::remove(&self.state)?;
+        fs::create_dir_all(&self.stores).with_context(|| self.stores.display().to_string())
+    }
+
+    /// Removes all its stores.
+    pub fn end(&self) -> Result<()> {
+        shell::remove(&self.stores)
     }
 
     fn commands(&self, context: &Path) -> Result<Vec<Command>> {

@@ -84,19 +84,20 @@ fn main() -> Result<()> {
     let mut table = Table::new(&builders);
     for workload in workloads {
         let context = workload.write(&dir)?;
-        let times = compare(&workload, &context, &builders, options.runs)?;
+        let times = compare(&workload, &context, &mut builders, options.runs)?;
         table.add(workload.name, times);
     }
     println!("{table}");
+    builders.iter().try_for_each(Builder::end)?;
     Ok(())
 }
 
 /// All builders in turn, so many times.
-fn compare(workload: &Workload, context: &Path, builders: &[Builder], runs: usize) -> Result<Vec<Times>> {
+fn compare(workload: &Workload, context: &Path, builders: &mut [Builder], runs: usize) -> Result<Vec<Times>> {
     let mut times = vec![Times::default(); builders.len()];
     for run in 1..=runs {
-        for (builder, times) in builders.iter().zip(&mut times) {
-            builder.forget()?;
+        for (builder, times) in builders.iter_mut().zip(&mut times) {
+            builder.begin()?;
             let cold = builder
                 .build(context)
                 .with_context(|| format!("{}, cold", workload.name))?;
@@ -110,7 +111,6 @@ fn compare(workload: &Workload, context: &Path, builders: &[Builder], runs: usiz
                 builder.name,
                 pair(cold, warm)
             );
-            builder.forget()?;
         }
     }
     Ok(times)
