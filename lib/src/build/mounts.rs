@@ -4,7 +4,6 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io,
-    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -27,7 +26,6 @@ use crate::{
     },
     exec::{self, MountKind, Stack},
     image::Layer,
-    layer,
     tree::{self, Change, Tree},
 };
 
@@ -405,10 +403,7 @@ impl Cache {
     /// Gives a new directory its owner and puts it in its place, by a rename: nobody finds it half made.
     fn make(&self, engine: &exec::Engine, new: &Path, place: &Path) -> Result<(), BuildError> {
         let work = || {
-            if engine.ids_on_disk() == layer::Ids::Set {
-                chown(new, Some(self.uid), Some(self.gid))?;
-                fs::set_permissions(new, fs::Permissions::from_mode(self.mode))?;
-            }
+            engine.give(new, self.uid, self.gid, self.mode)?;
             match fs::rename(new, place) {
                 // Another build was faster.
                 Err(_) if place.exists() => Ok(()),

@@ -14,7 +14,7 @@ use rustix::process::getpid;
 use super::{
     Cancel, Error, Missing, Outcome, RunSpec,
     child::{Report, Task, die_with},
-    farm::{Farm, View},
+    farm::{Farm, View, note},
     ids::Ids,
     probe::{Found, probe, probe_supervision},
     run::run,
@@ -120,6 +120,19 @@ impl Engine {
             true => layer::unpack(tar, directory, self.0.whiteouts, layer::Ids::Set),
             false => layer::unpack_contents(tar, directory),
         }
+    }
+
+    /// Gives a directory that runs will see to one of their users; with the ids of a run.
+    ///
+    /// # Errors
+    /// When the disk says no.
+    pub fn give(&self, directory: &Path, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
+        if !self.mounts() {
+            note(directory, uid, gid, mode);
+            return Ok(());
+        }
+        std::os::unix::fs::chown(directory, Some(uid), Some(gid))?;
+        std::fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(mode))
     }
 
     /// Whose files are on the disk.

@@ -258,6 +258,7 @@ mod tests {
                 "750 7\n"
             );
             rootfs.publish(&first, &no_index()).unwrap();
+            drop(rootfs);
             let rootfs = Rootfs::new(
                 &bench.engine,
                 &bench.room,
@@ -267,11 +268,13 @@ mod tests {
             let script = "/bin/busybox cat /d/f; /bin/busybox stat -c %u / /d; /bin/busybox rmdir /gone";
             assert_eq!(run(bench, &rootfs, script), "1\n9\n9\n");
             rootfs.publish(&second, &no_index()).unwrap();
+            drop(rootfs);
             let lowers = vec![second.clone(), first.clone()];
             let rootfs = Rootfs::new(&bench.engine, &bench.room, stack(lowers, bare(0o750, 9))).unwrap();
             assert_eq!(run(bench, &rootfs, "cd /; echo *"), "bin d dev etc proc sys\n");
             // Who comes second keeps what is there.
             rootfs.publish(&second, &no_index()).unwrap();
+            drop(rootfs);
             bench
                 .engine
                 .with_ids(|| fs::symlink_metadata(second.join("gone")).map(|_| ()))

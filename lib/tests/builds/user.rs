@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use rbuild_testutils::cages;
+use rbuild_testutils::cages::{self, Cage};
 use tempfile::TempDir;
 
 use crate::{common, crash};
@@ -43,15 +43,19 @@ fn the_digest_is_the_same() {
     }
     let expected = crash::digest_of_work();
     let kit = Kit::new();
-    cages::rootless(|room| {
-        let output = kit
-            .command(room)
-            .args(["--exact", "--nocapture", "crash::victim"])
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains(&expected), "{expected}: {said}");
-    });
+    for cage in Cage::ALL {
+        cages::inside(cage, |room| {
+            let output = kit
+                .command(room)
+                .args(["--exact", "--nocapture", "crash::victim"])
+                .env("HOME", room)
+                .current_dir(room)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(said.contains(&expected), "{cage:?}: {expected}: {said}");
+        });
+    }
 }
 
 /// What an ordinary user needs to run tests: this checkout may be for root's eyes only.

@@ -116,18 +116,6 @@ impl Owners {
         }
     }
 
-    /// Changes what is known of an inode.
-    pub fn change(&self, key: Key, change: impl FnOnce(&mut Meta)) {
-        if let Some(meta) = self.lock().get_mut(&key) {
-            change(meta);
-        }
-    }
-
-    /// Adds many inodes at once.
-    pub fn extend(&self, many: impl IntoIterator<Item = (Key, Meta)>) {
-        self.lock().extend(many);
-    }
-
     /// Everything that is there now was there before the run that comes.
     pub fn all_lower(&self) {
         self.lock().values_mut().for_each(|meta| meta.lower = true);

@@ -15,6 +15,7 @@ use rustix::{
 
 use super::{
     copy_up::without_a_trace,
+    kept,
     make::MODE,
     mounts::{Kind, Node, fd_path},
     owners::{Key, Meta},
@@ -99,6 +100,9 @@ impl View {
 
     /// Takes away what had to be made for mounts. What the run has put into made directories stays, with them.
     pub fn unmount_all(&self) {
+        for directory in &self.keeps {
+            kept::remember(directory, &self.farm.owners);
+        }
         for undo in self.undo.iter().rev() {
             // A failure leaves an empty file or directory in the layer; the run's result counts for more.
             if undo_one(undo).is_err()
@@ -229,7 +233,13 @@ impl Setup<'_> {
     /// A mount that the run asks for.
     fn wanted(&mut self, Mount { target, kind }: &Mount, number: usize) -> Result<(), Failed> {
         match kind {
-            MountKind::Bind { source, read_only } => self.mount(target, source, Kind::Plain, *read_only),
+            MountKind::Bind { source, read_only } => {
+                kept::recall(source, &self.view.farm.owners);
+                if !read_only {
+                    self.view.keeps.push(source.clone());
+                }
+                self.mount(target, source, Kind::Plain, *read_only)
+            }
             MountKind::Layers {
                 layers,
                 source,

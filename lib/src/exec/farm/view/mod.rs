@@ -23,6 +23,7 @@ pub(crate) use metadata::SetTime;
 pub(crate) use names::Special;
 pub(crate) use open::{How, Opened};
 pub(crate) use program::Program;
+#[cfg(test)]
 pub(crate) use stat::Told;
 pub(crate) use xattrs::MAX_VALUE;
 
@@ -42,6 +43,8 @@ pub(crate) struct View {
     pub(super) mounts: Mounts,
     /// What has to be undone after the run, the last first.
     pub(super) undo: Vec<Undo>,
+    /// Directories that outlive the run, with what it has made in them.
+    pub(super) keeps: Vec<PathBuf>,
     /// Whether the machine's network is seen.
     pub(super) network: bool,
 }
@@ -71,6 +74,7 @@ impl View {
             farm,
             mounts,
             undo: Vec::new(),
+            keeps: Vec::new(),
             network: true,
         })
     }
