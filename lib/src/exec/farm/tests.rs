@@ -329,7 +329,19 @@ fn nothing_leads_out_of_the_root() {
             assert_eq!(bench.open(path, flags).err(), Some(Errno::NOENT), "{path}");
         }
     }
+    assert_eq!(
+        bench.open("absolute", OFlags::PATH | OFlags::NOFOLLOW).err(),
+        Some(Errno::LOOP)
+    );
     assert_eq!(bench.open("loop/x", OFlags::RDONLY).err(), Some(Errno::LOOP));
+    // What is only to stand for a file is one that the kernel gives to others.
+    for path in ["etc", "etc/passwd"] {
+        let file = bench.open(path, OFlags::PATH).unwrap();
+        assert!(
+            !rustix::fs::fcntl_getfl(file).unwrap().contains(OFlags::PATH),
+            "{path}"
+        );
+    }
     for path in ["/../../etc/passwd", "etc/../../../etc/passwd", "/etc//./passwd"] {
         assert!(bench.open(path, OFlags::RDONLY).is_ok(), "{path}");
     }

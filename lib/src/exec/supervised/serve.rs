@@ -10,6 +10,7 @@ use rustix::{
 
 use super::{
     Answer, Asked, Reply, Shared,
+    asked::errno,
     calls::{Handler, TABLES},
 };
 
@@ -106,13 +107,9 @@ fn respond(listener: &Listener, call: &Call, reply: Reply) {
     let _ = match reply {
         Ok(Answer::Value(value)) => listener.answer(call, value),
         Ok(Answer::Descriptor { file, close_on_exec }) => {
-            match listener.answer_with(call, file.as_fd(), close_on_exec) {
-                // It has as many descriptors as it may.
-                Err(error) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
-                    listener.fail(call, Errno::MFILE)
-                }
-                other => other,
-            }
+            // It has as many descriptors as it may; or nobody waits any more, and then this fails too.
+            let given = listener.answer_with(call, file.as_fd(), close_on_exec);
+            given.or_else(|error| listener.fail(call, errno(error)))
         }
         Ok(Answer::Proceed) => listener.proceed(call),
         Ok(Answer::Later(_)) => listener.fail(call, Errno::NOSYS),

@@ -110,7 +110,7 @@ impl View {
             return Err(Errno::NOTDIR);
         }
         if how.is(OFlags::PATH) {
-            return Ok(Opened::File(node.fd.try_clone().map_err(|_| Errno::MFILE)?));
+            return self.open_place(asker, node).map(Opened::File);
         }
         let meta = self.meta(node);
         let kind = file_type(&node.stat);
@@ -138,6 +138,20 @@ impl View {
             }
             FileType::RegularFile => self.open_file(asker, node, how).map(Opened::File),
             _ => again(node, how.kept()).map(Opened::File),
+        }
+    }
+
+    /// A descriptor that only stands for a file. The kernel gives no process one that was opened with O_PATH, so this one
+    /// can read, if who asks may; a symbolic link cannot be had.
+    fn open_place(&self, asker: &Asker<'_>, node: &Node) -> Result<OwnedFd, Errno> {
+        if node.mount != MountId::NOWHERE {
+            self.may(asker, node, Want::READ)?;
+        }
+        match file_type(&node.stat) {
+            FileType::Directory => self.open_directory(asker, node),
+            FileType::Symlink => Err(Errno::LOOP),
+            FileType::Socket => Err(Errno::NXIO),
+            _ => again(node, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC),
         }
     }
 
