@@ -110,3 +110,19 @@ fn agents() {
     case("FROM busybox\nRUN --mount=type=ssh,required true").fails("\"default\"");
     case("FROM busybox\nRUN --mount=type=ssh test -z \"$SSH_AUTH_SOCK\"").makes("");
 }
+
+/// A cache can begin with what a stage has, which stays as it is; whoever shares it how sees what was left.
+#[test]
+fn beginnings_of_caches() {
+    case(
+        "FROM busybox AS s
+         RUN mkdir /d && echo 1 > /d/f
+         FROM busybox
+         RUN --mount=type=cache,target=/c,from=s,source=/d,sharing=locked cat /c/f > /o; echo 2 > /c/f
+         RUN --mount=type=cache,target=/c,from=s,source=/d,sharing=locked cat /c/f >> /o
+         RUN --mount=type=cache,target=/p,sharing=private ls /p >> /o; touch /p/kept
+         RUN --mount=type=cache,target=/p,sharing=private ls /p >> /o
+         RUN --mount=from=s,source=/d,target=/c cat /c/f >> /o",
+    )
+    .makes("/o f644 1\\n2\\nkept\\n1");
+}

@@ -72,3 +72,16 @@ fn flags() {
         .makes("/n f644 1\\nlo");
     case("FROM busybox\nRUN --security=insecure true").fails("insecure");
 }
+
+/// Root has the groups that list it, also where no USER says so; a group in USER leaves none.
+#[test]
+fn groups_of_root() {
+    case(
+        "FROM busybox
+         RUN echo 'more:x:77:root,nobody' > /etc/group
+         RUN id -G | tr ' ' '\\n' | grep -c 77 > /o
+         USER 0:0
+         RUN id -G | tr ' ' '\\n' | grep -c 77 >> /o; true",
+    )
+    .makes("/etc/group f644 more:x:77:root,nobody\n/o f644 1\\n0");
+}

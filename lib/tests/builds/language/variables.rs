@@ -140,3 +140,53 @@ fn old_forms() {
         .unwrap()
         .config("Env [\"PATH=/b\",\"a=b c\"]\nLabels {\"x\":\"y z\"}");
 }
+
+/// In which instructions and flags variables have values; EXPOSE is cut into words only then.
+#[test]
+fn where_they_are_expanded() {
+    let case = case(
+        "FROM scratch
+         ARG v=x ports=\"80 90\" s=SIGINT m=640 o=7:8 d=/d
+         ENV PATH=/b
+         LABEL $v-key=$v
+         EXPOSE $ports ${v/x/70}/udp
+         STOPSIGNAL $s
+         VOLUME $d/v /e
+         WORKDIR $d/w
+         COPY --chown=$o --chmod=$m f$v $d/
+         USER $o",
+    );
+    let made = case.file("fx", "text\n").made().unwrap();
+    made.tree("/d d755\n/d/fx f640 7:8 text\n/d/w d755").config(
+        r#"Env ["PATH=/b"]
+               ExposedPorts {"70/udp":{},"80/tcp":{},"90/tcp":{}}
+               Labels {"x-key":"x"}
+               StopSignal "SIGINT"
+               User "7:8"
+               Volumes {"/d/v":{},"/e":{}}
+               WorkingDir "/d/w""#,
+    );
+}
+
+/// And where they are left as they are.
+#[test]
+fn where_they_are_not() {
+    let case_of = |lines: &str| case(&format!("FROM scratch\nENV PATH=/b\nARG v=x\n{lines}"));
+    case_of("SHELL [\"/$v\", \"-c\"]\nCMD $v\nENTRYPOINT [\"/$v\", \"${v}\"]\nHEALTHCHECK CMD [\"$v\"]")
+        .made()
+        .unwrap()
+        .config(
+            r#"Cmd ["/$v","-c","$v"]
+               Entrypoint ["/$v","${v}"]
+               Env ["PATH=/b"]
+               Healthcheck {"Test":["CMD","$v"]}
+               Shell ["/$v","-c"]"#,
+        );
+    case_of("COPY --exclude=$v . /d/")
+        .file("x", "")
+        .file("$v", "")
+        .made()
+        .unwrap()
+        .tree("/d d755\n/d/x f644");
+    case_of("COPY --from=$v f /").fails("$v");
+}
