@@ -3,6 +3,7 @@
 mod bundle;
 mod edit;
 mod image;
+mod registries;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -14,8 +15,10 @@ pub use edit::{
     Outdated, Part, Rebase, Settings, Squash, Target,
 };
 pub use image::{
-    Cat, Copy, Delete, Digest, ImageCommand, Inspect, Login, Logout, Look, Ls, Pull, Push, Show, Tag, Tags,
+    Cat, Copy, Delete, Digest, ImageCommand, Inspect, Login, Logout, Look, Ls, Pull, Push, Show, Sync, Tag,
+    Tags,
 };
+pub use registries::{Creds, RegistryFlags};
 
 use rbuild::Reference;
 
@@ -41,6 +44,8 @@ pub struct Cli {
     /// Where images and caches are kept [default: rbuild in the user's data directory]
     #[arg(long, global = true, env = "RBUILD_ROOT", value_name = "DIR", hide_env = true)]
     pub root: Option<PathBuf>,
+    #[command(flatten)]
+    pub registries: RegistryFlags,
 }
 
 /// What to do.
@@ -74,6 +79,16 @@ pub enum Command {
     Kaniko(Kaniko),
     /// Print the version
     Version,
+    /// Print what a shell needs to complete the command line
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a directory
+    Man {
+        /// The directory
+        directory: PathBuf,
+    },
 }
 
 /// `rbuild save`.

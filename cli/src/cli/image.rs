@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use rbuild::{Locator, Reference, image::Platform};
+use rbuild::{Locator, Reference, copy, image::Platform};
 
 use super::ProgressMode;
 
@@ -11,7 +11,9 @@ use super::ProgressMode;
 #[derive(Subcommand, Debug)]
 pub enum ImageCommand {
     /// Copy an image from any place to any other, bytes and digests unchanged
-    Copy(Copy),
+    Copy(Box<Copy>),
+    /// Copy many images: all tags of repositories, all images of layouts
+    Sync(Sync),
     /// Push an image of the store to a registry
     Push(Push),
     /// Pull an image from a registry into the store
@@ -47,6 +49,11 @@ Places:
   docker-archive:FILE[:NAME]           what `docker load` and `docker save` know
   dir:DIR                              plain files
   store:NAME                           rbuild's own store";
+
+/// Where many images are, and go: in words for `--help`.
+const SYNC_PLACES: &str = "\
+SRC is a place as in `rbuild copy --help`; a repository without a tag means all its tags, a layout or an archive without a name all its images.
+DEST is docker://HOST[/PATH], oci:DIR or dir:DIR.";
 
 /// Where an image to look at may be.
 const NAMES: &str = "\
@@ -92,6 +99,35 @@ pub struct Copy {
     pub show: Show,
 }
 
+/// `rbuild sync`.
+#[derive(Args, Debug)]
+#[command(after_help = SYNC_PLACES)]
+pub struct Sync {
+    /// Repositories, images, layouts, archives
+    #[arg(required = true, value_name = "SRC")]
+    pub from: Vec<Locator>,
+    /// Where they should go
+    #[arg(value_name = "DEST")]
+    pub to: copy::Mirror,
+    /// Names keep their host and their whole path below DEST, and not only the last part
+    #[arg(long)]
+    pub scoped: bool,
+    /// Copy indexes whole, with the images of all platforms
+    #[arg(short, long)]
+    pub all: bool,
+    /// Copy what refers to the images, too: signatures, bills of materials
+    #[arg(long)]
+    pub referrers: bool,
+    /// Go on with the others when one fails
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Only say what would be copied
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub show: Show,
+}
+
 /// `rbuild push`.
 #[derive(Args, Debug)]
 pub struct Push {
@@ -107,7 +143,7 @@ pub struct Push {
 #[derive(Args, Debug)]
 pub struct Pull {
     /// The image
-    pub name: Reference,
+    pub name: String,
     /// Pull the images of all platforms
     #[arg(short, long, conflicts_with = "platform")]
     pub all: bool,
@@ -142,6 +178,9 @@ pub struct Look {
 pub struct Inspect {
     /// The image
     pub image: String,
+    /// Print this, with fields of the JSON in it: {{.digest}}, {{.config.User}}, {{json .layers}}
+    #[arg(short, long, value_name = "TEMPLATE", conflicts_with_all = ["config", "raw"])]
+    pub format: Option<String>,
     /// Print the config, byte for byte
     #[arg(long)]
     pub config: bool,
@@ -184,9 +223,6 @@ pub struct Login {
     /// The user
     #[arg(short, long, value_name = "NAME")]
     pub username: String,
-    /// Read the password from standard input
-    #[arg(long)]
-    pub password_stdin: bool,
     /// The registry, as in ghcr.io
     #[arg(default_value = "docker.io")]
     pub host: String,

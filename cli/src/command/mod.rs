@@ -13,6 +13,7 @@ mod du;
 mod edit;
 mod image;
 mod images;
+mod pages;
 mod prune;
 mod rmi;
 mod session;
@@ -28,10 +29,10 @@ use shared::run_async;
 
 /// Does what the command line asks for.
 pub fn run(cli: Cli) -> Outcome {
-    let session = Session { root: cli.root };
+    let session = Session::new(cli.root, cli.registries);
     let store = || session.store();
     match cli.command {
-        Command::Build(options) => build::run(&options, &store()?),
+        Command::Build(options) => build::run(&options, &session),
         Command::Check(options) => check::run(&options, &store()?),
         Command::Image(command) => run_async(image::run(&command, &session)),
         Command::Edit(command) => run_async(edit::run(&command, &session)),
@@ -44,5 +45,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Load(options) => run_async(archive::load(&options, &session)),
         Command::Kaniko(options) => crate::kaniko::run(&options.arguments),
         Command::Version => Ok(version::run()?),
+        Command::Completions { shell } => Ok(pages::completions(shell)?),
+        Command::Man { directory } => Ok(pages::man(&directory)?),
     }
 }

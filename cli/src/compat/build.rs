@@ -23,7 +23,7 @@ const NAMESPACES: &str = "a RUN has namespaces of its own where there are any";
 const ATTEST: &str = "attestations are not made";
 
 /// Name, letter, whether it takes a value, what becomes of it.
-const FLAGS: [(&str, &str, bool, Verdict); 70] = [
+const FLAGS: [(&str, &str, bool, Verdict); 67] = [
     (
         "add-host",
         "",
@@ -52,17 +52,10 @@ const FLAGS: [(&str, &str, bool, Verdict); 70] = [
             ATTEST,
         ),
     ),
-    ("authfile", "", true, No("set REGISTRY_AUTH_FILE")),
     ("blob-cache", "", true, Nothing("the store keeps blobs")),
     ("builder", "", true, Nothing("there is no builder to choose")),
     ("cap-add", "", true, Nothing(CONFINED)),
     ("cap-drop", "", true, Nothing(CONFINED)),
-    (
-        "cert-dir",
-        "",
-        true,
-        No("put certificates into /etc/containers/certs.d"),
-    ),
     ("cgroup-parent", "", true, Nothing(LIMITS)),
     ("cgroupns", "", true, Nothing(NAMESPACES)),
     ("compress", "", false, Fine),
@@ -71,7 +64,6 @@ const FLAGS: [(&str, &str, bool, Verdict); 70] = [
     ("cpu-shares", "c", true, Nothing(LIMITS)),
     ("cpuset-cpus", "", true, Nothing(LIMITS)),
     ("cpuset-mems", "", true, Nothing(LIMITS)),
-    ("creds", "", true, No("use `rbuild login`")),
     ("debug", "D", false, Nothing("there is nothing to debug with")),
     (
         "decryption-key",

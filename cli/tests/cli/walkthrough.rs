@@ -1,7 +1,12 @@
 //! What a step runner does to put a file into an image: copy it out of a registry, unpack, edit, repack, copy it back and
 //! into an archive.
 
-use std::{ffi::OsStr, fs, path::Path, process::Command};
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use rbuild_testutils::{
     DockerRegistry,
@@ -9,12 +14,12 @@ use rbuild_testutils::{
     need, skip,
 };
 
-use crate::common::{BUSYBOX, Place, Ran};
+use crate::common::{BUSYBOX, PROGRAM, Place, Ran};
 
-/// The command in a place, by a copy that every user may run.
+/// The command in a place.
 struct Steps<'a> {
     place: &'a Place,
-    program: std::path::PathBuf,
+    program: PathBuf,
 }
 
 impl Steps<'_> {
@@ -26,11 +31,8 @@ impl Steps<'_> {
 }
 
 /// The walk itself; leaves `patched.tar` behind.
-fn walk(place: &Place, host: &str) {
-    let steps = Steps {
-        place,
-        program: place.copy_of_program(),
-    };
+fn walk(place: &Place, program: PathBuf, host: &str) {
+    let steps = Steps { place, program };
     let (base, patched) = (
         format!("docker://{host}/busybox:1"),
         format!("docker://{host}/busybox:patched"),
@@ -90,7 +92,7 @@ fn registry() -> Option<DockerRegistry> {
 fn a_file_is_put_into_an_image_by_editing_it() {
     let Some(registry) = registry() else { return };
     let place = Place::new();
-    walk(&place, registry.host());
+    walk(&place, PROGRAM.into(), registry.host());
     podman_takes(&place, &place.path("patched.tar"));
     if let Some(skopeo) = need("skopeo") {
         let image = format!("docker://{}/busybox:patched", registry.host());
@@ -136,6 +138,8 @@ fn podman_takes(place: &Place, archive: &Path) {
 fn the_same_where_nothing_is_allowed() {
     let Some(registry) = registry() else { return };
     inside(Cage::Restricted, |room| {
-        walk(&Place::within(room), registry.host())
+        let place = Place::within(room);
+        let program = place.copy_of_program();
+        walk(&place, program, registry.host());
     });
 }

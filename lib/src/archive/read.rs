@@ -123,6 +123,14 @@ impl Archive {
         }
     }
 
+    /// The names of all images, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.images.iter().flat_map(|entry| entry.names.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// The manifest of the image that the locator means, for a platform, and its descriptor.
     ///
     /// # Errors

@@ -11,6 +11,7 @@
 //! - `origins`: an image of the store, some of whose layers may have stayed in a registry
 //! - `push`: into a registry
 //! - `local`: into the store, a layout, an archive or a directory
+//! - `sync`: many images at once
 //! - `referrers`: signatures and the like, which refer to an image
 
 mod composed;
@@ -21,6 +22,7 @@ mod push;
 mod reading;
 mod referrers;
 mod source;
+mod sync;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,7 @@ use std::sync::Arc;
 pub(crate) use composed::Composed;
 pub use error::Error;
 pub use source::Source;
+pub use sync::{Mirror, mirrored};
 
 use crate::{
     Locator,

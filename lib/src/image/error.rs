@@ -46,6 +46,18 @@ pub enum Error {
         /// Of the bytes.
         found: Digest,
     },
+    /// A document lists more than any real one does.
+    #[error("{what} {digest} lists {count} entries, more than the {limit} that are accepted")]
+    TooMany {
+        /// `manifest`, `index`.
+        what: &'static str,
+        /// Of the bytes.
+        digest: Digest,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// An index has no image for the platform.
     #[error("no image for {wanted} in index {index}; it has {}", list(available))]
     NoPlatform {

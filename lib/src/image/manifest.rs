@@ -64,6 +64,23 @@ pub struct Index {
     pub other: Map<String, Value>,
 }
 
+/// No kernel mounts as many layers as this.
+const MOST_LAYERS: usize = 1000;
+const MOST_IMAGES: usize = 10_000;
+
+/// Refuses what is only there to keep its reader busy.
+fn few(what: &'static str, bytes: &[u8], count: usize, limit: usize) -> Result<(), Error> {
+    match count > limit {
+        true => Err(Error::TooMany {
+            what,
+            digest: Digest::of(bytes),
+            count,
+            limit,
+        }),
+        false => Ok(()),
+    }
+}
+
 impl Manifest {
     /// Reads a manifest.
     ///
@@ -71,7 +88,9 @@ impl Manifest {
     /// [`Error::Json`] if it is no manifest, [`Error::MediaType`] if it is one of docker's schema 1.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         refuse_schema_1(bytes)?;
-        parse("manifest", bytes)
+        let manifest: Self = parse("manifest", bytes)?;
+        few("manifest", bytes, manifest.layers.len(), MOST_LAYERS)?;
+        Ok(manifest)
     }
 }
 
@@ -93,7 +112,9 @@ impl Index {
     /// # Errors
     /// [`Error::Json`] if it is none.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        parse("index", bytes)
+        let index: Self = parse("index", bytes)?;
+        few("index", bytes, index.manifests.len(), MOST_IMAGES)?;
+        Ok(index)
     }
 
     /// The entry that serves a platform best; the first among equals. `digest` is that of the index, for the error.

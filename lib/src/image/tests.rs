@@ -235,6 +235,31 @@ fn images_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn more_layers_than_any_image_has_are_refused() {
+    let layer = json!(Descriptor::of(MediaType::ImageLayer, b""));
+    let manifest = |count: usize| {
+        let value = json!({ "schemaVersion": 2, "config": layer, "layers": vec![layer.clone(); count] });
+        Manifest::parse(value.to_string().as_bytes())
+    };
+    assert!(manifest(1000).is_ok());
+    let error = manifest(50_000).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::TooMany {
+                count: 50_000,
+                limit: 1000,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let index = json!({ "schemaVersion": 2, "manifests": vec![layer; 10_001] });
+    let error = Index::parse(index.to_string().as_bytes()).unwrap_err();
+    assert!(matches!(error, Error::TooMany { what: "index", .. }), "{error}");
+}
+
+#[test]
 fn null_is_absent() {
     let text = json!({
         "architecture": "amd64", "os": "linux", "author": null, "history": null,

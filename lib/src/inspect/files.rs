@@ -114,7 +114,7 @@ impl Files {
         };
         let layer = self.layers.iter().find(|layer| layer.diff_id == *diff_id);
         let layer = &layer.ok_or(Error::Missing { path })?.descriptor;
-        let mut tar = plain(layer, &*self.blobs)?;
+        let mut tar = layer::written_out(plain(layer, &*self.blobs)?);
         let skipped = io::copy(&mut tar.by_ref().take(*offset), &mut io::sink());
         skipped.map_err(|source| Error::Layer {
             digest: layer.digest,

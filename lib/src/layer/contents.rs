@@ -4,11 +4,11 @@ use std::{
     cell::{RefCell, RefMut},
     collections::{BTreeMap, HashMap, hash_map::Entry::Vacant},
     fs::File,
-    io::{self, Cursor, Read},
+    io::{self, BufReader, Cursor, Read},
     path::Path,
 };
 
-use super::{Error, picker::Picker};
+use super::{Error, index::BUFFER, picker::Picker, tar::Expanded};
 use crate::{
     Digest,
     tree::{Change, Content, Kind, Node, Origin, What},
@@ -90,7 +90,8 @@ impl Contents for Sources<'_> {
         let mut layers = self.layers.try_borrow_mut().map_err(busy)?;
         if let Vacant(place) = layers.entry(diff_id) {
             let needed = self.needed.get(&diff_id).ok_or(Error::NoSuchLayer(diff_id))?;
-            place.insert(Picker::new((self.open)(&diff_id)?, needed.clone()));
+            let tar = BufReader::with_capacity(BUFFER, (self.open)(&diff_id)?);
+            place.insert(Picker::new(Box::new(Expanded::new(tar)), needed.clone()));
         }
         let picker = RefMut::filter_map(layers, |layers| layers.get_mut(&diff_id));
         let mut picker = picker.map_err(|_| Error::NoSuchLayer(diff_id))?;

@@ -6,21 +6,33 @@ use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
-use super::{Error, index::BUFFER};
+use super::{Error, Limits, index::BUFFER, limits::Limited};
 
 /// As much memory as `xz -9` needs to decompress, in KiB.
 const XZ_MEMORY: u32 = 65 << 10;
 
 /// The uncompressed bytes of a blob: gzip (all members), Zstandard, bzip2, xz, or not compressed, whichever its first
-/// bytes say.
+/// bytes say; no more than [`Limits::from_environment`] allows.
 ///
 /// # Errors
 /// When the first bytes cannot be read.
-pub fn decompress<'a>(mut blob: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>, Error> {
+pub fn decompress<'a>(blob: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>, Error> {
+    decompress_within(blob, Limits::from_environment())
+}
+
+/// The same within other limits: reading fails with [`TooManyBytes`](super::TooManyBytes) where there are more.
+///
+/// # Errors
+/// When the first bytes cannot be read.
+pub fn decompress_within<'a>(
+    mut blob: impl Read + Send + 'a,
+    limits: Limits,
+) -> Result<Box<dyn Read + Send + 'a>, Error> {
     let head = head(&mut blob).map_err(Error::Read)?;
     let format = Format::of(&head);
     let blob = BufReader::with_capacity(BUFFER, Cursor::new(head).chain(blob));
-    format.reader(blob).map_err(Error::Read)
+    let plain = format.reader(blob).map_err(Error::Read)?;
+    Ok(Box::new(Limited::new(plain, limits.bytes)))
 }
 
 /// A format of compression.

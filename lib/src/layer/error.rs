@@ -103,9 +103,15 @@ pub enum TarFault {
     /// A whiteout of `.`, `..` or nothing, or something within a whiteout.
     #[error("malformed whiteout")]
     Whiteout,
-    /// A sparse file: not supported.
-    #[error("sparse files are not supported")]
+    /// The map of a sparse file is not one, or does not fit it.
+    #[error("malformed map of a sparse file")]
     Sparse,
+    /// A sparse file that would make the layer larger than it may be.
+    #[error("a file of {0} bytes, more than a layer may have; RBUILD_MAX_LAYER_BYTES says how many that are")]
+    TooLarge(u64),
+    /// There are more entries than a layer may have.
+    #[error("more entries than a layer may have; RBUILD_MAX_LAYER_ENTRIES says how many that are")]
+    TooMany,
     /// An entry type that no layer has.
     #[error("unknown entry type {0:?}")]
     Type(char),

@@ -10,6 +10,7 @@
 //! - `saved`: the same on disk, compact
 //! - `write`: a list of Changes to a tar
 //! - `compress`, `gzip`, `decompress`: blobs
+//! - `limits`: how much a layer may hold
 //! - `contents`: where the bytes of files come from; `picker`: some of a layer, in any order
 //! - `ahead`: decompressing while what was decompressed is looked at
 //! - `disk`: a tar onto the disk, and what an overlay's upper directory says
@@ -23,6 +24,7 @@ mod disk;
 mod error;
 mod gzip;
 mod index;
+mod limits;
 mod picker;
 mod saved;
 mod tar;
@@ -34,7 +36,7 @@ mod xattrs;
 pub use ahead::Ahead;
 pub use compress::{Compression, Packed, ingest};
 pub use contents::{Contents, LocalContents, Sources};
-pub use decompress::decompress;
+pub use decompress::{decompress, decompress_within};
 pub(crate) use disk::attributes;
 pub(crate) use disk::{Found, link};
 pub use disk::{
@@ -43,5 +45,14 @@ pub use disk::{
 };
 pub use error::{Error, TarFault};
 pub use index::{LayerIndex, index};
+pub use limits::{Limits, TooManyBytes};
 pub use write::write_tar;
 pub(crate) use xattrs::belongs_to_image;
+
+/// A plain tar as if its sparse files had been written in full: what an index says of places in it is true of this.
+pub(crate) fn written_out<'a>(tar: impl std::io::Read + Send + 'a) -> Box<dyn std::io::Read + Send + 'a> {
+    Box::new(tar::Expanded::new(std::io::BufReader::with_capacity(
+        index::BUFFER,
+        tar,
+    )))
+}

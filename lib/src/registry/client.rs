@@ -3,15 +3,15 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use tokio::sync::OnceCell;
 
 use super::{
-    Keychain, ParseReferenceError, Reference, Retry, docker_config::DockerKeychain, host::Host,
-    retry::Failure,
+    Cause, Chain, CloudKeychain, Error, Keychain, ParseReferenceError, Reference, Retry,
+    docker_config::DockerKeychain, host::Host, registries::Registries, retry::Failure,
 };
 
 /// A client for all registries; cheap to clone, and its clones share connections and logins.
@@ -36,10 +36,30 @@ pub(super) struct Settings {
     pub(super) mirrors: Vec<(String, String)>,
     pub(super) only_mirrors: bool,
     pub(super) certificates: Vec<PathBuf>,
+    pub(super) certificates_for_all: Vec<PathBuf>,
     pub(super) retry: Retry,
     pub(super) connect_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) chunk_size: Option<usize>,
+    registries_conf: Option<PathBuf>,
+    registries: OnceLock<Result<Registries, String>>,
+}
+
+impl Settings {
+    /// The directories with certificates for a host.
+    pub(super) fn certificates_of(&self, host: &str) -> Vec<PathBuf> {
+        let of_host = self.certificates.iter().map(|directory| directory.join(host));
+        of_host.chain(self.certificates_for_all.iter().cloned()).collect()
+    }
+
+    /// `registries.conf`, read when it is first needed.
+    pub(super) fn registries(&self) -> Result<&Registries, &str> {
+        let read = || match &self.registries_conf {
+            Some(file) => Registries::read(std::slice::from_ref(file), &[]),
+            None => Registries::from_environment(),
+        };
+        self.registries.get_or_init(read).as_ref().map_err(String::as_str)
+    }
 }
 
 /// Settings for a [`Registry`].
@@ -62,12 +82,18 @@ impl Registry {
                 mirrors: Vec::new(),
                 only_mirrors: false,
                 certificates: certificate_directories(),
+                certificates_for_all: Vec::new(),
                 retry: Retry::default(),
                 connect_timeout: Duration::from_secs(30),
                 idle_timeout: Duration::from_secs(60),
                 chunk_size: None,
+                registries_conf: None,
+                registries: OnceLock::new(),
             },
-            keychain: Arc::new(DockerKeychain::from_environment()),
+            keychain: Arc::new(Chain::new(vec![
+                Box::new(DockerKeychain::from_environment()),
+                Box::new(CloudKeychain),
+            ])),
         }
     }
 
@@ -86,8 +112,31 @@ impl Registry {
         Ok(places)
     }
 
+    /// What a name means that may lack its registry: by the aliases and the registries to search in `registries.conf`,
+    /// else docker's own.
+    ///
+    /// # Errors
+    /// If it is no name, or the file is not valid.
+    pub fn expand(&self, name: &str) -> Result<Reference, Error> {
+        let expanded = self.registries(name)?.expand(name);
+        expanded.map_err(|error| Error::new(name, Cause::Protocol(error.to_string())))
+    }
+
+    fn registries(&self, at: &(impl std::fmt::Display + ?Sized)) -> Result<&Registries, Error> {
+        let wrong = |why: &str| Error::new(at, Cause::Configuration(why.to_owned()));
+        self.inner.settings.registries().map_err(wrong)
+    }
+
+    /// Where an image is to be pulled from: mirrors first, the registry itself last.
+    pub(super) fn sources(&self, at: &Reference) -> Result<Vec<Reference>, Error> {
+        self.registries(at)?.sources(at)
+    }
+
     /// The host of a reference, met now if it was not before.
     pub(super) async fn host(&self, at: &Reference) -> Result<Arc<Host>, Failure> {
+        if self.registries(at)?.is_blocked(at) {
+            return Err(Error::new(at, Cause::Blocked).into());
+        }
         let cell = {
             let mut hosts = self.inner.hosts.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(hosts.entry(at.host().to_owned()).or_default())
@@ -129,6 +178,18 @@ impl Builder {
     /// A directory like `/etc/docker/certs.d` to look in for certificates.
     pub fn certificates(mut self, directory: impl Into<PathBuf>) -> Self {
         self.settings.certificates.push(directory.into());
+        self
+    }
+
+    /// A directory whose certificates are for all hosts: `*.crt` are authorities, `NAME.cert` with `NAME.key` is ours.
+    pub fn certificates_for_all(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.settings.certificates_for_all.push(directory.into());
+        self
+    }
+
+    /// This file, in the place of `registries.conf` and what is beside it.
+    pub fn registries_conf(mut self, file: impl Into<PathBuf>) -> Self {
+        self.settings.registries_conf = Some(file.into());
         self
     }
 

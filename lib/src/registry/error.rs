@@ -135,6 +135,9 @@ pub enum Cause {
     /// A manifest in a format that is not supported.
     #[error("a manifest of type {0} is not supported")]
     Unsupported(String),
+    /// A configuration file is not valid.
+    #[error("the configuration is not valid: {0}")]
+    Configuration(String),
     /// Configuration forbids this registry.
     #[error("registries.conf blocks this registry")]
     Blocked,

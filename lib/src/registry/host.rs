@@ -132,10 +132,13 @@ fn ways(host: &str, settings: &Settings) -> std::vec::IntoIter<Way> {
 /// Whether the host's certificate need not be checked.
 pub(super) fn is_insecure(host: &str, settings: &Settings) -> bool {
     let names = [host, without_port(host)];
-    settings
-        .insecure
-        .iter()
+    let listed = settings.insecure.iter();
+    listed
+        .clone()
         .any(|listed| listed == "*" || names.contains(&listed.as_str()))
+        || settings
+            .registries()
+            .is_ok_and(|registries| registries.is_insecure(host))
 }
 
 fn without_port(host: &str) -> &str {
@@ -161,7 +164,7 @@ pub(super) fn client(name: &str, settings: &Settings, verify: bool) -> Result<Cl
         host: name.to_owned(),
         reason,
     };
-    let certificates = HostCertificates::read(&settings.certificates, name).map_err(tls_error)?;
+    let certificates = HostCertificates::read(&settings.certificates_of(name)).map_err(tls_error)?;
     let tls = tls::client_config(certificates, verify).map_err(tls_error)?;
     let builder = Client::builder()
         .tls_backend_preconfigured(tls)

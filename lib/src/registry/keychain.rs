@@ -66,7 +66,8 @@ impl Keychain for Anonymous {
 /// The same user and password for one host.
 #[derive(Clone, Debug)]
 pub struct Explicit {
-    host: String,
+    /// Any, if there is none.
+    host: Option<String>,
     credentials: Credentials,
 }
 
@@ -78,18 +79,25 @@ impl Explicit {
             password: password.to_owned(),
         };
         Self {
-            host: host.to_owned(),
+            host: Some(host.to_owned()),
             credentials: Credentials {
                 secret,
                 source: source.to_owned(),
             },
         }
     }
+
+    /// The same for whichever host asks: for work that concerns one registry.
+    pub fn for_any_host(mut self) -> Self {
+        self.host = None;
+        self
+    }
 }
 
 impl Keychain for Explicit {
     fn credentials(&self, host: &str, _repository: &str) -> Result<Option<Credentials>, KeychainError> {
-        Ok((host == self.host).then(|| self.credentials.clone()))
+        let meant = self.host.as_ref().is_none_or(|meant| meant == host);
+        Ok(meant.then(|| self.credentials.clone()))
     }
 
     fn looks_in(&self) -> Vec<String> {

@@ -68,8 +68,21 @@ impl Registry {
 
     /// The manifest or index that a name stands for, its digest checked.
     pub async fn manifest(&self, at: &Reference) -> Result<Fetched, Error> {
+        let (mirrors, own) = self.mirrors(at)?;
+        for mirror in &mirrors {
+            if let Ok(found) = self.manifest_once(mirror).await {
+                return Ok(found);
+            }
+        }
         let retry = self.inner.settings.retry;
-        retry.run(at, || self.manifest_once(at)).await
+        retry.run(&own, || self.manifest_once(&own)).await
+    }
+
+    /// Who is asked once before the registry itself, and that one, whose answer counts if nobody else has a good one.
+    fn mirrors(&self, at: &Reference) -> Result<(Vec<Reference>, Reference), Error> {
+        let mut sources = self.sources(at)?;
+        let own = sources.pop().unwrap_or_else(|| at.clone());
+        Ok((sources, own))
     }
 
     async fn manifest_once(&self, at: &Reference) -> Result<Fetched, Failure> {
@@ -103,8 +116,14 @@ impl Registry {
     ///
     /// Registries that do not say the digest are asked for the manifest.
     pub async fn digest(&self, at: &Reference) -> Result<Option<Digest>, Error> {
+        let (mirrors, own) = self.mirrors(at)?;
+        for mirror in &mirrors {
+            if let Ok(Some(digest)) = self.digest_once(mirror).await {
+                return Ok(Some(digest));
+            }
+        }
         let retry = self.inner.settings.retry;
-        let found = retry.run(at, || self.digest_once(at)).await;
+        let found = retry.run(&own, || self.digest_once(&own)).await;
         match found {
             Ok(Some(digest)) => Ok(Some(digest)),
             Ok(None) => Ok(Some(self.manifest(at).await?.descriptor.digest)),

@@ -10,10 +10,11 @@
 //! - `blobs`: a repository as a [`Blobs`](crate::image::Blobs), for code that blocks
 //! - `http`: one request, with the login it needs, and every failure put into words
 //! - `retry`: which failures are worth another attempt, and when
+//! - `registries`: `registries.conf`: mirrors, blocked registries, short names
 //! - `host`: one host: HTTP or TLS, which address; `tls`: whom to trust
 //! - `auth`: logging in to one host; `challenge`: what it wants to see
 //! - `keychain`: credentials, and the trait of those who have them; `docker_config`: docker's and podman's files;
-//!   `credential_helper`: their programs; `login`: adding to both
+//!   `cloud`, `ecr`: the environment of CI and cloud jobs; `credential_helper`: their programs; `login`: adding to both
 //! - `error`: what can go wrong; every error names host, repository and cause
 //!
 //! # Who does what
@@ -33,9 +34,11 @@ mod auth;
 mod blobs;
 mod challenge;
 mod client;
+mod cloud;
 mod credential_helper;
 mod docker_config;
 mod download;
+mod ecr;
 mod error;
 mod host;
 mod http;
@@ -47,11 +50,13 @@ mod oci;
 mod pull;
 mod push;
 mod reference;
+mod registries;
 mod retry;
 mod tls;
 
 pub use blobs::Repository;
 pub use client::{Builder, Registry};
+pub use cloud::CloudKeychain;
 pub use docker_config::DockerKeychain;
 pub(crate) use download::without_password;
 pub use download::{Downloaded, Validators};

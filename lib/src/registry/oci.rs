@@ -154,7 +154,7 @@ impl Registry {
 /// Our settings as oci-client's.
 fn config(settings: &Settings, host: &Host, at: &Reference) -> Result<ClientConfig, Error> {
     let certificates =
-        HostCertificates::read(&settings.certificates, at.host()).map_err(|why| tls_error(at, why))?;
+        HostCertificates::read(&settings.certificates_of(at.host())).map_err(|why| tls_error(at, why))?;
     if certificates.has_identity() {
         let why = "tags and referrers cannot be listed where a client certificate is needed";
         return Err(tls_error(at, why.to_owned()));

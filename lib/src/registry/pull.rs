@@ -49,6 +49,8 @@ impl From<&Descriptor> for Blob {
 pub struct BlobStream {
     registry: Registry,
     at: Reference,
+    /// Where else it can be pulled from, the registry itself last.
+    sources: Option<std::vec::IntoIter<Reference>>,
     blob: Blob,
     response: Option<Response>,
     /// Bytes at the head of the current response that were given out before, as the registry does not know ranges.
@@ -66,6 +68,7 @@ impl Registry {
         BlobStream {
             registry: self.clone(),
             at: at.without_selector(),
+            sources: None,
             blob: blob.into(),
             response: None,
             skip: 0,
@@ -139,6 +142,11 @@ impl BlobStream {
                 Err(failure) => failure,
             };
             self.response = None;
+            // A mirror gets no second chance as long as there are others.
+            if let Some(next) = self.sources.as_mut().and_then(Iterator::next) {
+                self.at = next.without_selector();
+                continue;
+            }
             if self.received - self.counted_from >= PROGRESS {
                 self.counted_from = self.received;
                 self.attempts.forget();
@@ -181,7 +189,17 @@ impl BlobStream {
     }
 
     /// Asks for what is still missing; the number is of bytes that come again before it.
-    async fn connect(&self) -> Result<(Response, u64), Failure> {
+    async fn connect(&mut self) -> Result<(Response, u64), Failure> {
+        if self.sources.is_none() {
+            let mut sources = self
+                .registry
+                .sources(&self.at.with_digest(self.blob.digest))?
+                .into_iter();
+            self.at = sources
+                .next()
+                .map_or_else(|| self.at.clone(), |first| first.without_selector());
+            self.sources = Some(sources);
+        }
         let (at, from) = (&self.at, self.received);
         let path = blob_path(at, self.blob.digest);
         let get = |host: &Host| match from {

@@ -27,13 +27,13 @@ pub(super) struct HostCertificates {
 }
 
 impl HostCertificates {
-    /// Reads `DIR/HOST/` of each directory: `*.crt` are authorities, `NAME.cert` with `NAME.key` is a client certificate.
+    /// Reads the files of each directory: `*.crt` are authorities, `NAME.cert` with `NAME.key` is a client certificate.
     ///
-    /// The layout is the one of docker's `/etc/docker/certs.d`.
-    pub(super) fn read(directories: &[PathBuf], host: &str) -> Result<Self, String> {
+    /// They are named as in docker's `/etc/docker/certs.d/HOST`.
+    pub(super) fn read(directories: &[PathBuf]) -> Result<Self, String> {
         let mut found = Self::default();
         for directory in directories {
-            let Ok(entries) = fs::read_dir(directory.join(host)) else {
+            let Ok(entries) = fs::read_dir(directory) else {
                 continue;
             };
             let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();

@@ -5,6 +5,7 @@
 //! - `docker_registry`: the real thing, as a process
 //! - `flat`: what an image comes to, with every digest computed again
 //! - `registry`: a registry in this process, which can misbehave
+//! - `hostile`: images that strangers could make
 //! - `git`: repositories, and who serves them
 //! - `web`: a web server in this process
 //! - `need`: programs and abilities that a machine may lack
@@ -14,6 +15,7 @@ mod certificates;
 mod docker_registry;
 pub mod flat;
 pub mod git;
+pub mod hostile;
 mod need;
 pub mod registry;
 pub mod web;

@@ -15,6 +15,7 @@ use rbuild::{Digest, exec::Cancel, registry::Registry, store::Store};
 
 use super::{
     check,
+    session::Session,
     shared::{print, run_async},
 };
 use crate::{
@@ -26,16 +27,23 @@ use crate::{
 };
 
 /// Builds an image and writes it to where it should go.
-pub fn run(options: &Build, store: &Store) -> Outcome {
+pub fn run(options: &Build, session: &Session) -> Outcome {
+    let store = session.store()?;
     if options.check {
-        return check::show(&request::build(options)?, CheckFormat::Text, store);
+        return check::show(&request::build(options)?, CheckFormat::Text, &store);
     }
     let outputs = outputs::plan(options)?;
-    run_async(build(options, &outputs, store))
+    let registry = session.registry_for_build()?;
+    run_async(build(options, &outputs, &store, registry))
 }
 
 /// Signals and progress around the work.
-async fn build(options: &Build, outputs: &[outputs::Destination], store: &Store) -> Outcome {
+async fn build(
+    options: &Build,
+    outputs: &[outputs::Destination],
+    store: &Store,
+    registry: Registry,
+) -> Outcome {
     let progress = Progress::new(options.progress, options.quiet);
     let cancel = Cancel::new().context("cannot make a pipe")?;
     let watch = {
@@ -46,7 +54,15 @@ async fn build(options: &Build, outputs: &[outputs::Destination], store: &Store)
         .timings
         .clone()
         .map(|file| Timings::start(file, name(options)));
-    let result = work(options, outputs, store, &progress, timings.as_ref(), cancel).await;
+    let result = work(
+        options,
+        outputs,
+        (store, &registry),
+        &progress,
+        timings.as_ref(),
+        cancel,
+    )
+    .await;
     progress.finish();
     if let Some(timings) = timings {
         timings.write(result.is_ok())?;
@@ -76,12 +92,11 @@ fn shown(options: &Build, failure: Failure) -> Box<Failure> {
 async fn work(
     options: &Build,
     outputs: &[outputs::Destination],
-    store: &Store,
+    (store, registry): (&Store, &Registry),
     progress: &Progress,
     timings: Option<&Timings>,
     cancel: Cancel,
 ) -> Result<Digest, Box<Failure>> {
-    let registry = Registry::from_environment();
     let (shown, timed) = (progress.clone(), timings.cloned());
     let build = request::build(options)?
         .cancelled_by(cancel)
@@ -93,9 +108,9 @@ async fn work(
         });
     let places = outputs.iter().filter_map(outputs::Destination::registry);
     let build = places.fold(build, |build, place| build.push_early(place.clone()));
-    let built = build.run(store, &registry).await?;
+    let built = build.run(store, registry).await?;
     for output in outputs {
-        output.write(&built, store, &registry).await?;
+        output.write(&built, store, registry).await?;
     }
     files::write(options, &built)?;
     Ok(built.digest())

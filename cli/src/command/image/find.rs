@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use rbuild::{
-    Locator, ParseLocatorError, Reference,
+    Locator, ParseLocatorError,
     copy::Source,
     image::Platform,
     registry::Registry,
@@ -28,12 +28,12 @@ pub fn find(text: &str, session: &Session) -> Result<Found> {
     let locator = match text.parse::<Locator>() {
         Err(ParseLocatorError::Transport(_)) => match store.as_ref().map(|store| store.find(text)) {
             Ok(Ok(_)) => Locator::Store(text.to_owned()),
-            Ok(Err(error @ store::Error::NoImage { .. })) => match text.parse::<Reference>() {
+            Ok(Err(error @ store::Error::NoImage { .. })) => match session.registry()?.expand(text) {
                 Ok(reference) => Locator::Registry(reference),
                 Err(_) => return Err(error.into()),
             },
             Ok(Err(error)) => return Err(error.into()),
-            Err(_) => Locator::Registry(text.parse()?),
+            Err(_) => Locator::Registry(session.registry()?.expand(text)?),
         },
         parsed => parsed?,
     };

@@ -9,7 +9,10 @@ use rbuild::{
 };
 use serde_json::{Value, json};
 
-use super::find::{find, platform_or_host};
+use super::{
+    find::{find, platform_or_host},
+    template,
+};
 use crate::{
     cli::Inspect,
     command::{session::Session, shared::print},
@@ -33,7 +36,10 @@ pub async fn run(options: &Inspect, session: &Session) -> Result<()> {
         let platforms = platforms.filter_map(|entry| Some(entry.platform.as_ref()?.to_string()));
         described["platforms"] = platforms.collect::<Vec<_>>().into();
     }
-    print(&(serde_json::to_string_pretty(&described)? + "\n"))
+    print(&match &options.format {
+        Some(template) => template::fill(template, &described)? + "\n",
+        None => serde_json::to_string_pretty(&described)? + "\n",
+    })
 }
 
 /// The manifest or the index.

@@ -1,33 +1,21 @@
 //! `rbuild login` and `rbuild logout`
 
-use std::io::{self, Read as _};
-
 use anyhow::{Context as _, Result, bail, ensure};
-use rbuild::registry::{Explicit, LoginFile, Registry};
+use rbuild::registry::{Explicit, LoginFile};
 
 use crate::{
     cli::{Login, Logout},
-    command::shared::print,
+    command::{session::Session, shared::print},
 };
 
 /// Asks the registry whether the password is good, and keeps it then.
-pub async fn login(options: &Login) -> Result<()> {
-    ensure!(
-        options.password_stdin,
-        "the password is read from standard input: say --password-stdin"
-    );
-    let mut password = String::new();
-    io::stdin()
-        .read_to_string(&mut password)
-        .context("cannot read the password from standard input")?;
-    let password = password.trim_end_matches(['\r', '\n']);
-    ensure!(!password.is_empty(), "there is no password on standard input");
+pub async fn login(options: &Login, session: &Session) -> Result<()> {
+    let password = session.password()?;
     let host = bare(&options.host)?;
-    let keychain = Explicit::new(host, &options.username, password, "standard input");
-    let registry = Registry::builder().keychain(keychain).build();
-    registry.check_login(host).await?;
+    let keychain = Explicit::new(host, &options.username, &password, "standard input");
+    session.registry_with(keychain).check_login(host).await?;
     let file = file()?;
-    file.keep(host, &options.username, password)?;
+    file.keep(host, &options.username, &password)?;
     print(&format!(
         "logged in to {host}; kept in {}\n",
         file.path().display()

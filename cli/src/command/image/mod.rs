@@ -13,8 +13,10 @@ mod login;
 mod ls;
 mod pull;
 mod push;
+mod sync;
 mod tag;
 mod tags;
+mod template;
 pub mod transfer;
 mod validate;
 
@@ -27,6 +29,7 @@ pub use find::{Found, find, platform_or_host};
 pub async fn run(command: &ImageCommand, session: &Session) -> Outcome {
     match command {
         ImageCommand::Copy(options) => copy::run(options, session).await,
+        ImageCommand::Sync(options) => sync::run(options, session).await,
         ImageCommand::Push(options) => push::run(options, session).await,
         ImageCommand::Pull(options) => pull::run(options, session).await,
         ImageCommand::Tag(options) => Ok(tag::run(options, &session.store()?)?),
@@ -34,7 +37,7 @@ pub async fn run(command: &ImageCommand, session: &Session) -> Outcome {
         ImageCommand::Digest(options) => Ok(digest::run(options, session).await?),
         ImageCommand::Tags(options) => Ok(tags::run(options, session).await?),
         ImageCommand::Delete(options) => Ok(delete::run(options, session).await?),
-        ImageCommand::Login(options) => Ok(login::login(options).await?),
+        ImageCommand::Login(options) => Ok(login::login(options, session).await?),
         ImageCommand::Logout(options) => Ok(login::logout(options)?),
         ImageCommand::Validate(options) => Ok(validate::run(options, session).await?),
         ImageCommand::Ls(options) => Ok(ls::run(options, session).await?),

@@ -185,7 +185,7 @@ impl Block {
         &field[..end]
     }
 
-    fn positive(&self, range: Range<usize>, field: &'static str) -> Result<u64, TarFault> {
+    pub(super) fn positive(&self, range: Range<usize>, field: &'static str) -> Result<u64, TarFault> {
         u64::try_from(self.number(range, field)?).map_err(|_| TarFault::Number(field))
     }
 

@@ -1,6 +1,7 @@
 //! A stream taken apart, entry by entry.
 
 use std::{
+    collections::VecDeque,
     ffi::{OsStr, OsString},
     io::{BufRead, ErrorKind},
     os::unix::ffi::{OsStrExt, OsStringExt},
@@ -11,26 +12,40 @@ use super::{
     block::{BLOCK, Block, padding},
     names::{Links, Meaning, clean, meaning},
     pax::{XATTR, records},
+    sparse::{self, Run, Said},
 };
 use crate::{
     Digest,
-    layer::{Error, TarFault, belongs_to_image},
+    layer::{Error, Limits, TarFault, belongs_to_image},
     tree::{Change, Content, Kind, Metadata, Node, Origin, What},
 };
 
 /// More than any path or attribute needs; Go's `archive/tar` has the same.
 const MAX_EXTENDED: u64 = 1 << 20;
 
+/// What records about sparse files begin with.
+const SPARSE: &[u8] = b"GNU.sparse.";
+
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
 /// Reads a tar that may come from anybody.
 pub(in crate::layer) struct Entries<R> {
     input: R,
     /// Bytes read so far.
     offset: u64,
+    /// By how much sparse files so far are larger than their data.
+    expansion: u64,
     /// Data of the current entry that was not read yet.
     data: u64,
+    /// Of a sparse file: what is left of it, data and holes.
+    runs: VecDeque<Run>,
     /// What follows it to fill its last block.
     padding: u64,
     links: Links,
+    /// Entries that may still come.
+    left: u64,
+    /// Bytes that the tar may have when its sparse files are written in full.
+    most: u64,
     /// Of the current entry, for errors.
     start: u64,
     name: Vec<u8>,
@@ -46,16 +61,22 @@ struct Extended {
     gid: Option<u64>,
     mtime: Option<i64>,
     xattrs: Vec<(OsString, Vec<u8>)>,
+    sparse: Said,
 }
 
 impl<R: BufRead> Entries<R> {
     pub(in crate::layer) fn new(input: R) -> Self {
+        let limits = Limits::from_environment();
         Self {
             input,
             offset: 0,
+            expansion: 0,
             data: 0,
+            runs: VecDeque::new(),
             padding: 0,
             links: Links::default(),
+            left: limits.entries,
+            most: limits.bytes,
             start: 0,
             name: Vec::new(),
         }
@@ -73,13 +94,18 @@ impl<R: BufRead> Entries<R> {
             let Some(block) = self.header()? else {
                 return Ok(None);
             };
-            self.name = extended.path.clone().unwrap_or_else(|| block.name());
+            let said = extended.sparse.name.as_ref().or(extended.path.as_ref());
+            self.name = said.cloned().unwrap_or_else(|| block.name());
             block.check().map_err(|what| self.fault(what))?;
             match block.kind() {
                 b'x' | b'L' | b'K' => self.extend(&block, &mut extended)?,
                 // Global headers hold comments in practice; container engines ignore them.
                 b'g' => _ = self.extended_data(&block)?,
                 _ => {
+                    self.left = self
+                        .left
+                        .checked_sub(1)
+                        .ok_or_else(|| self.fault(TarFault::TooMany))?;
                     let extended = std::mem::take(&mut extended);
                     let change = self.entry(&block, extended).map_err(|what| self.fault(what))?;
                     if change.is_some() {
@@ -95,18 +121,77 @@ impl<R: BufRead> Entries<R> {
         &mut self,
         mut sink: impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        while self.data > 0 {
-            let piece = fill(&mut self.input)?;
-            if piece.is_empty() {
-                return Err(self.fault(TarFault::Truncated));
+        while let Some(run) = self.run()? {
+            match run {
+                Run::Hole(mut left) => {
+                    while left > 0 {
+                        let length = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+                        sink(&ZEROS[..length])?;
+                        left -= length as u64;
+                    }
+                }
+                Run::Data(left) => {
+                    let piece = fill(&mut self.input)?;
+                    if piece.is_empty() {
+                        return Err(self.fault(TarFault::Truncated));
+                    }
+                    let length = usize::try_from(left).map_or(piece.len(), |left| left.min(piece.len()));
+                    sink(&piece[..length])?;
+                    self.took(length);
+                }
             }
-            let length = usize::try_from(self.data).map_or(piece.len(), |data| data.min(piece.len()));
-            sink(&piece[..length])?;
-            self.input.consume(length);
-            self.offset += length as u64;
-            self.data -= length as u64;
         }
         Ok(())
+    }
+
+    /// What comes next of the current entry: a hole, which is passed with this, or data, which is to be read.
+    pub(super) fn run(&mut self) -> Result<Option<Run>, Error> {
+        Ok(match self.runs.front().copied() {
+            None if self.data == 0 => None,
+            None => Some(Run::Data(self.data)),
+            Some(Run::Hole(size)) => {
+                self.runs.pop_front();
+                self.expansion += size;
+                Some(Run::Hole(size))
+            }
+            data => data,
+        })
+    }
+
+    /// Reads data of the current entry, as much as there is at once.
+    pub(super) fn read_data(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        let most = match self.runs.front() {
+            Some(Run::Data(size)) => *size,
+            _ => self.data,
+        };
+        let piece = fill(&mut self.input)?;
+        if piece.is_empty() {
+            return Err(self.fault(TarFault::Truncated));
+        }
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let length = piece.len().min(buffer.len()).min(most);
+        buffer[..length].copy_from_slice(&piece[..length]);
+        self.took(length);
+        Ok(length)
+    }
+
+    /// So much data of the current entry was used.
+    fn took(&mut self, length: usize) {
+        self.input.consume(length);
+        let length = length as u64;
+        self.offset += length;
+        self.data -= length;
+        if let Some(Run::Data(left)) = self.runs.front_mut() {
+            *left -= length;
+            if *left == 0 {
+                self.runs.pop_front();
+            }
+        }
+    }
+
+    /// How far this is in a tar whose sparse files are written in full.
+    pub(super) fn position(&self) -> u64 {
+        self.offset + self.expansion
     }
 
     /// Reads what follows the archive's end, if anything does.
@@ -131,8 +216,31 @@ impl<R: BufRead> Entries<R> {
 
     /// Gets to the next header.
     fn pass_over(&mut self) -> Result<(), Error> {
-        self.data += std::mem::take(&mut self.padding);
-        self.data(|_| Ok(()))
+        // Holes count, and need not be gone through.
+        while let Some(run) = self.run()? {
+            if let Run::Data(_) = run {
+                self.pass_data()?;
+            }
+        }
+        self.data = std::mem::take(&mut self.padding);
+        self.pass_data()
+    }
+
+    fn pass_data(&mut self) -> Result<(), Error> {
+        let mut left = match self.runs.front() {
+            Some(Run::Data(size)) => *size,
+            _ => self.data,
+        };
+        while left > 0 {
+            let piece = fill(&mut self.input)?.len();
+            if piece == 0 {
+                return Err(self.fault(TarFault::Truncated));
+            }
+            let length = usize::try_from(left).map_or(piece, |left| left.min(piece));
+            self.took(length);
+            left -= length as u64;
+        }
+        Ok(())
     }
 
     /// The next header block. `None` at the end: two zero blocks, or, with sloppy writers, one or none.
@@ -214,13 +322,19 @@ impl<R: BufRead> Entries<R> {
             b'0' => extended.size.map_or_else(|| block.size(), Ok)?,
             // Nothing else has data, whatever the header says: as with Go's archive/tar, which the others use.
             b'1'..=b'6' => 0,
-            b'S' => return Err(TarFault::Sparse),
+            b'S' => block.size()?,
             other => return Err(TarFault::Type(other.into())),
         };
         if i64::try_from(size).is_err() {
             return Err(TarFault::Number("size"));
         }
         (self.data, self.padding) = (size, padding(size));
+        let size = match kind {
+            b'0' | b'S' if kind == b'S' || extended.sparse.is_sparse() => {
+                self.sparse(kind, block, &extended.sparse)?
+            }
+            _ => size,
+        };
         let path = self.links.resolve(clean(&self.name)?)?;
         let (path, what) = match meaning(path)? {
             Meaning::Nothing => return Ok(None),
@@ -230,6 +344,44 @@ impl<R: BufRead> Entries<R> {
         };
         self.note(&path, &what)?;
         Ok(Some(Change { path, what }))
+    }
+
+    /// Reads the map of a sparse file, and says the size that it has when it is written in full.
+    fn sparse(&mut self, kind: u8, block: &Block, said: &Said) -> Result<u64, TarFault> {
+        let stored = self.data;
+        let (size, map) = if kind == b'S' {
+            let (mut numbers, mut more, size) = sparse::of_header(block)?;
+            while more {
+                let block = self.block().ok().flatten().ok_or(TarFault::Truncated)?;
+                more = sparse::of_block(&mut numbers, &block)?;
+            }
+            (size, sparse::map(&numbers, size, stored)?)
+        } else if said.in_data {
+            let size = said.size.ok_or(TarFault::Sparse)?;
+            let numbers = self.sparse_lines()?;
+            (size, sparse::map(&numbers, size, self.data)?)
+        } else {
+            let size = said.size.ok_or(TarFault::Sparse)?;
+            (size, said.map(size, stored)?)
+        };
+        // Written in full, the layer must not be larger than one that is.
+        if self.position().saturating_add(size) > self.most {
+            return Err(TarFault::TooLarge(size));
+        }
+        self.runs = map.runs(size);
+        Ok(size)
+    }
+
+    /// The map that begins the data of the current entry.
+    fn sparse_lines(&mut self) -> Result<Vec<u64>, TarFault> {
+        let mut lines = sparse::Lines::default();
+        loop {
+            self.data = self.data.checked_sub(BLOCK as u64).ok_or(TarFault::Sparse)?;
+            let block = self.block().ok().flatten().ok_or(TarFault::Truncated)?;
+            if let Some(numbers) = lines.block(&block.0)? {
+                return Ok(numbers);
+            }
+        }
     }
 
     /// Remembers links, and sees to it that the root stays a directory.
@@ -276,7 +428,7 @@ impl<R: BufRead> Entries<R> {
             _ => {
                 let origin = Origin::Layer {
                     diff_id: Digest::from_bytes([0; 32]),
-                    offset: self.offset,
+                    offset: self.position(),
                 };
                 Kind::File(Content {
                     size,
@@ -316,7 +468,7 @@ impl Extended {
             b"uid" => self.uid = said.map(|value| number(value, "uid")).transpose()?,
             b"gid" => self.gid = said.map(|value| number(value, "gid")).transpose()?,
             b"mtime" => self.mtime = said.map(time).transpose()?,
-            _ if key.starts_with(b"GNU.sparse.") => return Err(TarFault::Sparse),
+            _ if key.starts_with(SPARSE) => self.sparse.record(&key[SPARSE.len()..], value)?,
             _ => {
                 let name = key.strip_prefix(XATTR.as_bytes()).map(OsStr::from_bytes);
                 if let Some(name) = name.filter(|name| belongs_to_image(name)) {

@@ -3,14 +3,19 @@
 //! - `block`: one header block, read and written
 //! - `pax`: the records of extended headers
 //! - `names`: paths as tars have them, made safe
+//! - `sparse`: files of whose bytes only some are in the tar
 //! - `entries`: a stream taken apart, entry by entry
+//! - `expanded`: a stream as if no file in it were sparse
 
 mod block;
 mod entries;
+mod expanded;
 mod names;
 mod pax;
+mod sparse;
 
 pub(super) use block::{BLOCK, Fields, header, padding};
 pub(super) use entries::Entries;
+pub(super) use expanded::Expanded;
 pub(super) use names::{OPAQUE, WHITEOUT};
 pub(super) use pax::{XATTR, record};

@@ -103,14 +103,14 @@ fn refused() -> Vec<Refused> {
         ),
         (
             "sparse, old",
-            tar().entry(b'S', b"a", b"", b"").end(),
+            tar().entry(b'S', b"a", b"", b"data without a map").end(),
             "a",
             TarFault::Sparse,
         ),
         (
             "sparse, PAX",
             tar().pax(&[("GNU.sparse.major", b"1")]).file("a", b"").end(),
-            "x",
+            "a",
             TarFault::Sparse,
         ),
         (

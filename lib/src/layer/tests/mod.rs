@@ -6,6 +6,7 @@ mod hostile;
 mod interop;
 mod round_trips;
 mod sources;
+mod sparse;
 mod upper;
 
 use std::io::Write;

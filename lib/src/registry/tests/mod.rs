@@ -4,6 +4,7 @@ mod download;
 mod errors;
 mod list;
 mod login;
+mod mirrors;
 mod pull;
 mod push;
 mod real;
