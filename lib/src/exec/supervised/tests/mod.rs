@@ -1,11 +1,17 @@
 //! Runs in a root with nothing but busybox in it.
 
+mod families;
+mod hostile;
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
 };
+
+use tempfile::TempDir;
 
 use rbuild_testutils::{
     cages::{Cage, inside},
@@ -34,9 +40,10 @@ fn tree_of(root: &Path) -> Tree {
             mode: stat.permissions().mode() & 0o7777,
             ..Metadata::default()
         };
-        let kind = match stat.is_dir() {
-            true => Kind::Directory,
-            false => Kind::File(Content {
+        let kind = match stat.file_type() {
+            kind if kind.is_dir() => Kind::Directory,
+            kind if kind.is_symlink() => Kind::Symlink(fs::read_link(entry.path()).unwrap().into()),
+            _ => Kind::File(Content {
                 size: stat.len(),
                 digest: None,
                 origin: Origin::Disk(entry.path().into()),
@@ -77,6 +84,10 @@ impl Bench {
     }
 
     fn run(&self, argv: &[&str], user: User) -> Ran {
+        self.run_with(argv, user, &Cancel::new().unwrap())
+    }
+
+    fn run_with(&self, argv: &[&str], user: User, cancel: &Cancel) -> Ran {
         let programs = tempfile::tempdir_in(&self.room).unwrap();
         let tree = tree_of(&self.root);
         let farm = Arc::new(Farm::make(programs.path(), &tree, &Contents::new()).unwrap());
@@ -108,15 +119,10 @@ impl Bench {
             programs: &farm.private().unwrap(),
         };
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let result = run(
-            &spec,
-            place,
-            &Cancel::new().unwrap(),
-            &mut |stream, bytes| match stream {
-                crate::event::Stream::Stdout => stdout.extend_from_slice(bytes),
-                crate::event::Stream::Stderr => stderr.extend_from_slice(bytes),
-            },
-        );
+        let result = run(&spec, place, cancel, &mut |stream, bytes| match stream {
+            crate::event::Stream::Stdout => stdout.extend_from_slice(bytes),
+            crate::event::Stream::Stderr => stderr.extend_from_slice(bytes),
+        });
         let text = |bytes| String::from_utf8(bytes).unwrap();
         assert!(shared.family.threads().is_empty());
         Ran {
@@ -143,6 +149,19 @@ impl Ran {
         );
         self.stdout
     }
+}
+
+/// A program of this directory, and the one that it is made in.
+fn compiled(source: &str, options: &[&str]) -> (TempDir, PathBuf) {
+    let made = tempfile::tempdir().unwrap();
+    fs::set_permissions(made.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = made.path().join("program");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/exec/supervised/tests");
+    let mut compiler = Command::new("cc");
+    compiler.args(options).args(["-pthread", "-O1", "-o"]);
+    let status = compiler.arg(&program).arg(sources.join(source)).status();
+    assert!(status.unwrap().success());
+    (made, program)
 }
 
 fn on_a_bench(check: impl Fn(&Bench)) {

@@ -1,0 +1,184 @@
+//! Threads, children, signals; programs with and without a loader.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use rbuild_testutils::{
+    cages::{Cage, inside},
+    need,
+};
+
+use super::{Bench, compiled};
+use crate::exec::{Cancel, Error, Outcome, User};
+
+/// Checks something with the programs of `families.c` as `/bin/families`, and some of busybox.
+fn with_families(options: &[&str], check: impl Fn(&Bench)) {
+    if need("busybox").is_none() || need("cc").is_none() {
+        return;
+    }
+    let (_made, program) = compiled("families.c", options);
+    inside(Cage::Restricted, |room| {
+        let bench = Bench::new(room);
+        fs::copy(&program, bench.root.join("bin/families")).unwrap();
+        for applet in ["true", "echo", "sleep", "sh", "cat"] {
+            symlink("busybox", bench.root.join("bin").join(applet)).unwrap();
+        }
+        bench.file("bin/script", 0o755, "#!/bin/sh\n");
+        check(&bench);
+    });
+}
+
+fn families(what: &str, said: &str) {
+    with_families(&["-static"], |bench| {
+        let ran = bench.run(&["/bin/families", what], User::default());
+        assert_eq!(ran.ok(), said);
+    });
+}
+
+#[test]
+fn threads() {
+    families("threads", "done\n");
+}
+
+#[test]
+fn threads_that_spawn() {
+    families("spawns", "done\n");
+}
+
+#[test]
+fn children_in_the_memory_of_their_parents() {
+    families("vforks", "done\n");
+}
+
+#[test]
+fn a_thread_that_is_not_the_first_executes() {
+    families("thread-executes", "executed\n");
+}
+
+#[test]
+fn stops_and_signals() {
+    families("stops", "done\n");
+}
+
+#[test]
+fn nobody_outlives_a_run() {
+    families("orphans", "done\n");
+}
+
+/// Libraries that a program of this machine needs, and its loader, as `ldd` tells them.
+fn libraries(program: &Path) -> Vec<String> {
+    let said = Command::new("ldd").arg(program).output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    let words = said.split_whitespace().filter(|word| word.starts_with('/'));
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn programs_with_a_loader() {
+    if need("ldd").is_none() {
+        return;
+    }
+    for pie in ["-pie", "-no-pie"] {
+        with_families(&[pie], |bench| {
+            for library in libraries(&bench.root.join("bin/families")) {
+                let place = bench.root.join(library.trim_start_matches('/'));
+                fs::create_dir_all(place.parent().unwrap()).unwrap();
+                fs::copy(library, place).unwrap();
+            }
+            let run = |what| bench.run(&["/bin/families", what], User::default()).ok();
+            assert_eq!(run("spawns"), "done\n");
+            assert_eq!(run("thread-executes"), "executed\n");
+            assert_eq!(
+                bench.prints("exec -a other /bin/families stops; readlink /proc/self/exe"),
+                "done\n"
+            );
+        });
+    }
+}
+
+#[test]
+fn what_cannot_be_executed() {
+    with_families(&["-static"], |bench| {
+        bench.file("bin/text", 0o755, "no program\n");
+        bench.file("bin/loop", 0o755, "#!/bin/loop\n");
+        bench.file("bin/lost", 0o755, "#!/bin/missing\n");
+        bench.file("bin/plain", 0o644, "#!/bin/sh\n");
+        let code = |program: &str| match bench.run(&[program], User::default()).result {
+            Err(Error::Start { code, .. }) => code,
+            other => panic!("{program}: {other:?}"),
+        };
+        let codes = [
+            "/bin/text",
+            "/bin/loop",
+            "/bin/lost",
+            "/bin/plain",
+            "/bin",
+            "/missing",
+            "missing",
+        ]
+        .map(code);
+        assert_eq!(codes, [126, 126, 127, 126, 126, 127, 127]);
+    });
+}
+
+#[test]
+fn set_id_programs() {
+    with_families(&["-static"], |bench| {
+        let user = || User {
+            uid: 7,
+            gid: 8,
+            groups: vec![9],
+        };
+        fs::copy(bench.root.join("bin/busybox"), bench.root.join("bin/id")).unwrap();
+        let id = |mode| {
+            fs::set_permissions(bench.root.join("bin/id"), fs::Permissions::from_mode(mode)).unwrap();
+            bench.run(&["/bin/id"], user()).ok()
+        };
+        assert_eq!(id(0o755), "uid=7 gid=8 groups=9\n");
+        assert_eq!(id(0o4755), "uid=7 gid=8 euid=0 groups=9\n");
+        assert_eq!(id(0o2755), "uid=7 gid=8 egid=0 groups=9\n");
+    });
+}
+
+#[test]
+fn a_cancelled_run_ends() {
+    with_families(&["-static"], |bench| {
+        let cancel = Cancel::new().unwrap();
+        let other = cancel.clone();
+        let timer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            other.cancel();
+        });
+        let ran = bench.run_with(
+            &[
+                "/bin/sh",
+                "-c",
+                "trap '' TERM INT; while :; do sleep 1000 & wait; done",
+            ],
+            User::default(),
+            &cancel,
+        );
+        assert!(matches!(ran.result, Err(Error::Cancelled)), "{:?}", ran.result);
+        timer.join().unwrap();
+    });
+}
+
+#[test]
+fn how_it_ended() {
+    with_families(&["-static"], |bench| {
+        let ended = |script: &str| {
+            bench
+                .run(&["/bin/sh", "-c", script], User::default())
+                .result
+                .unwrap()
+        };
+        assert_eq!(ended("exit 7"), Outcome::Exited(7));
+        assert_eq!(ended("kill -9 $$"), Outcome::Signaled(9));
+        assert_eq!(ended("sleep 1000 & exit 3"), Outcome::Exited(3));
+    });
+}
