@@ -134,14 +134,15 @@ fn set_id_programs() {
             gid: 8,
             groups: vec![9],
         };
-        fs::copy(bench.root.join("bin/busybox"), bench.root.join("bin/id")).unwrap();
-        let id = |mode| {
-            fs::set_permissions(bench.root.join("bin/id"), fs::Permissions::from_mode(mode)).unwrap();
-            bench.run(&["/bin/id"], user()).ok()
+        let program = bench.root.join("bin/families");
+        let ids = |mode| {
+            fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
+            bench.run(&["/bin/families", "ids"], user()).ok()
         };
-        assert_eq!(id(0o755), "uid=7 gid=8 groups=9\n");
-        assert_eq!(id(0o4755), "uid=7 gid=8 euid=0 groups=9\n");
-        assert_eq!(id(0o2755), "uid=7 gid=8 egid=0 groups=9\n");
+        assert_eq!(ids(0o755), "7 7 8 8 0\ndone\n");
+        assert_eq!(ids(0o4755), "7 0 8 8 1\ndone\n");
+        assert_eq!(ids(0o2755), "7 7 8 0 1\ndone\n");
+        assert_eq!(ids(0o2745), "7 7 8 8 0\ndone\n", "not executable by its group");
     });
 }
 
