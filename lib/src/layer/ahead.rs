@@ -11,12 +11,41 @@ const PIECE: usize = 256 << 10;
 /// Pieces that may wait to be taken.
 const AHEAD: usize = 4;
 
+/// A buffer, and how much of it is filled.
+struct Piece {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Piece {
+    fn new() -> Self {
+        Self {
+            bytes: vec![0; PIECE],
+            filled: 0,
+        }
+    }
+
+    /// Reads until it is full, or the source is at its end. In large reads, that is: a decompressor is slow in small ones.
+    fn fill(&mut self, source: &mut impl Read) -> io::Result<()> {
+        self.filled = 0;
+        while self.filled < self.bytes.len() {
+            match source.read(&mut self.bytes[self.filled..]) {
+                Ok(0) => break,
+                Ok(length) => self.filled += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What a thread reads.
 pub struct Ahead {
-    pieces: mpsc::Receiver<io::Result<Vec<u8>>>,
-    /// Where empty buffers go back to.
-    empty: mpsc::SyncSender<Vec<u8>>,
-    current: Vec<u8>,
+    pieces: mpsc::Receiver<io::Result<Piece>>,
+    /// Where used buffers go back to.
+    empty: mpsc::SyncSender<Piece>,
+    current: Option<Piece>,
     taken: usize,
 }
 
@@ -29,7 +58,7 @@ impl Ahead {
         Self {
             pieces,
             empty,
-            current: Vec::new(),
+            current: None,
             taken: 0,
         }
     }
@@ -37,16 +66,14 @@ impl Ahead {
 
 fn read(
     mut source: impl Read,
-    pieces: &mpsc::SyncSender<io::Result<Vec<u8>>>,
-    emptied: &mpsc::Receiver<Vec<u8>>,
+    pieces: &mpsc::SyncSender<io::Result<Piece>>,
+    emptied: &mpsc::Receiver<Piece>,
 ) {
     loop {
-        let mut piece = emptied.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE));
-        piece.clear();
-        let read = source.by_ref().take(PIECE as u64).read_to_end(&mut piece);
-        let (piece, goes_on) = match read {
-            Ok(0) => return,
-            Ok(_) => (Ok(piece), true),
+        let mut piece = emptied.try_recv().unwrap_or_else(|_| Piece::new());
+        let (piece, goes_on) = match piece.fill(&mut source) {
+            Ok(()) if piece.filled == 0 => return,
+            Ok(()) => (Ok(piece), true),
             Err(error) => (Err(error), false),
         };
         if pieces.send(piece).is_err() || !goes_on {
@@ -57,16 +84,23 @@ fn read(
 
 impl Read for Ahead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.taken == self.current.len() {
+        if self
+            .current
+            .as_ref()
+            .is_none_or(|piece| piece.filled == self.taken)
+        {
             let Ok(next) = self.pieces.recv() else {
                 return Ok(0);
             };
-            let used = std::mem::replace(&mut self.current, next?);
+            let next = next?;
             self.taken = 0;
-            // There may be enough of them.
-            let _ = self.empty.try_send(used);
+            if let Some(used) = self.current.replace(next) {
+                // There may be enough of them.
+                let _ = self.empty.try_send(used);
+            }
         }
-        let rest = &self.current[self.taken..];
+        let Some(piece) = &self.current else { return Ok(0) };
+        let rest = &piece.bytes[self.taken..piece.filled];
         let length = rest.len().min(buffer.len());
         buffer[..length].copy_from_slice(&rest[..length]);
         self.taken += length;
