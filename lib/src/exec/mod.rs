@@ -1,8 +1,9 @@
 //! Runs the process of a `RUN` in a root file system made of layers.
 //!
-//! Two views make a container: a *root view* (what `/` is) and an *identity view* (who owns what, who am I). This
-//! room gives both by the kernel: an overlay in a mount namespace, and the ids of real root or of a user namespace
-//! with a range of subordinate ids. [`Engine::probe`] tries what this machine allows.
+//! Two views make a container: a *root view* (what `/` is) and an *identity view* (who owns what, who am I). The kernel
+//! gives both where it may: an overlay in a mount namespace, and the ids of real root or of a user namespace with a range
+//! of subordinate ids. Where it may not, both are answers to system calls. [`Engine::probe`] tries what this machine
+//! allows.
 //!
 //! - `engine`: [`Engine`], what the rest of the crate holds
 //! - `spec`: [`RunSpec`], what to run, and [`Outcome`], how it ended

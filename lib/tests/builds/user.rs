@@ -43,7 +43,8 @@ fn the_digest_is_the_same() {
     }
     let expected = crash::digest_of_work();
     let kit = Kit::new();
-    for cage in Cage::ALL {
+    // Those that differ most from the one that this runs in.
+    for cage in [Cage::Rootless, Cage::PodRoot, Cage::Restricted] {
         cages::inside(cage, |room| {
             let output = kit
                 .command(room)
