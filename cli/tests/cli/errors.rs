@@ -196,7 +196,7 @@ last output:
     );
 }
 
-/// An ordinary user who has no subordinate ids.
+/// An ordinary user who has no subordinate ids, and insists on mounts.
 #[test]
 fn no_subordinate_ids() {
     let Some(setpriv) = need("setpriv") else { return };
@@ -206,14 +206,22 @@ fn no_subordinate_ids() {
     let base = format!("busybox=oci-layout://{}", place.copy_of_busybox().display());
     let program = place.copy_of_program();
     let user = ["--reuid=61001", "--regid=61001", "--clear-groups"].map(OsString::from);
-    let build = ["build", "-q", "--build-context", &base, "app"].map(OsString::from);
+    let build = [
+        "build",
+        "-q",
+        "--isolation=mounts",
+        "--build-context",
+        &base,
+        "app",
+    ]
+    .map(OsString::from);
     let arguments = user.into_iter().chain([program.into_os_string()]).chain(build);
     place
         .finish(&place.command_through(setpriv, arguments).output().unwrap())
         .failed(
             125,
             "\
-error: cannot run anything in this environment: /etc/subuid has no range for 61001
+error: isolation by mounts is not available in this environment: /etc/subuid has no range for 61001
  --> app/Containerfile:2:1
   |
 2 | RUN true
@@ -223,7 +231,7 @@ hint: as root, add a range: echo 61001:100000:65536 >> /etc/subuid
         );
 }
 
-/// A user who has subordinate ids, where no user namespaces can be made.
+/// The same with subordinate ids, where no user namespaces can be made.
 #[test]
 fn no_user_namespaces() {
     let Some(unshare) = need("unshare") else { return };
@@ -232,14 +240,15 @@ fn no_user_namespaces() {
     place.write("ids", "root:100000:65536\n");
     let script = "mount --bind ids /etc/subuid && mount --bind ids /etc/subgid &&
         echo 0 > /proc/sys/user/max_user_namespaces &&
-        exec setpriv --bounding-set=-all --inh-caps=-all \"$0\" build -q --build-context busybox=oci-layout://\"$1\" app";
+        exec setpriv --bounding-set=-all --inh-caps=-all \"$0\" build -q --isolation=mounts \
+             --build-context busybox=oci-layout://\"$1\" app";
     let arguments = ["--map-root-user", "--mount", "sh", "-c", script, PROGRAM, BUSYBOX];
     place
         .finish(&place.command_through(unshare, arguments).output().unwrap())
         .failed(
             125,
             "\
-error: cannot run anything in this environment: user namespaces are not available \
+error: isolation by mounts is not available in this environment: user namespaces are not available \
 (sysctl user.max_user_namespaces is 0)
   caused by: No space left on device (os error 28)
  --> app/Containerfile:2:1
