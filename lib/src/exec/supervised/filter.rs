@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use nix::libc::{self, c_long};
 use rbuild_sys::seccomp::{Condition, Filter, Rule, Test, Verdict};
 
+use crate::exec::Network;
+
 const LOW: u64 = 0xffff_ffff;
 
 /// What names no file and concerns no other process than the caller's own descendants.
@@ -327,7 +329,7 @@ const ABOUT_A_PROCESS: &[c_long] = &[
 const PERSONALITIES: &[u64] = &[0, 0x8, 0x20000, 0x20008, LOW, 0x4_0000];
 
 /// The filter of a run whose handlers answer these calls.
-pub(super) fn filter(answered: &[u32]) -> Filter {
+pub(super) fn filter(answered: &[u32], network: Network) -> Filter {
     let mut verdicts = BTreeMap::new();
     let mut all = |calls: &[c_long], verdict: Verdict| {
         let numbers = calls.iter().filter_map(|call| u32::try_from(*call).ok());
@@ -341,7 +343,7 @@ pub(super) fn filter(answered: &[u32]) -> Filter {
     for exec in [libc::SYS_execve, libc::SYS_execveat] {
         verdicts.extend(u32::try_from(exec).map(|number| (number, Verdict::Trace(0))));
     }
-    let mut rules = by_arguments();
+    let mut rules = by_arguments(network);
     for (number, verdict) in verdicts {
         match rules.last_mut() {
             Some(last)
@@ -401,9 +403,14 @@ fn none_of(argument: u8, mask: u64) -> Condition {
 }
 
 /// Calls that are more than one, by an argument.
-fn by_arguments() -> Vec<Rule> {
+fn by_arguments(network: Network) -> Vec<Rule> {
     let fail = |errno: i32| Verdict::Fail(errno as u16);
     let allow = Verdict::Allow;
+    // Nobody here can make a network of its own, where there would be nothing but the machine itself.
+    let reach = match network {
+        Network::Host => allow,
+        Network::None => fail(libc::EAFNOSUPPORT),
+    };
     let mut rules = vec![
         rule(libc::SYS_clone, &[none_of(0, STRANGE_CHILDREN as u64)], allow),
         rule(libc::SYS_clone, &[], fail(libc::EPERM)),
@@ -413,9 +420,9 @@ fn by_arguments() -> Vec<Rule> {
         rule(libc::SYS_fcntl, &[is(1, F_SETOWN)], Verdict::Notify),
         rule(libc::SYS_fcntl, &[], allow),
         rule(libc::SYS_socket, &[is(0, libc::AF_UNIX as u64)], Verdict::Notify),
-        rule(libc::SYS_socket, &[is(0, libc::AF_INET as u64)], allow),
-        rule(libc::SYS_socket, &[is(0, libc::AF_INET6 as u64)], allow),
-        rule(libc::SYS_socket, &[is(0, libc::AF_NETLINK as u64)], allow),
+        rule(libc::SYS_socket, &[is(0, libc::AF_INET as u64)], reach),
+        rule(libc::SYS_socket, &[is(0, libc::AF_INET6 as u64)], reach),
+        rule(libc::SYS_socket, &[is(0, libc::AF_NETLINK as u64)], reach),
         rule(libc::SYS_socket, &[], fail(libc::EAFNOSUPPORT)),
         rule(libc::SYS_socketpair, &[kind(libc::SOCK_STREAM)], allow),
         rule(libc::SYS_socketpair, &[kind(libc::SOCK_SEQPACKET)], allow),

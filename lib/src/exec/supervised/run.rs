@@ -142,7 +142,7 @@ fn real_path(directory: &OwnedFd) -> io::Result<PathBuf> {
 }
 
 fn fork(spec: &RunSpec, handlers: &Handlers, programs: &Path, root: &OwnedFd) -> io::Result<(Task, Ends)> {
-    let filter = filter(&handlers.numbers());
+    let filter = filter(&handlers.numbers(), spec.network);
     let launching = rbuild_sys::launching();
     let (stdout, stdout_writer) = io::pipe()?;
     let (stderr, stderr_writer) = io::pipe()?;

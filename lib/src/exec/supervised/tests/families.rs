@@ -14,7 +14,7 @@ use rbuild_testutils::{
 };
 
 use super::{Bench, compiled};
-use crate::exec::{Cancel, Error, Outcome, User};
+use crate::exec::{Cancel, Error, Network, Outcome, User};
 
 /// Checks something with the programs of `families.c` as `/bin/families`, and some of busybox.
 fn with_families(options: &[&str], check: impl Fn(&Bench)) {
@@ -143,6 +143,27 @@ fn set_id_programs() {
         assert_eq!(ids(0o4755), "7 0 8 8 1\ndone\n");
         assert_eq!(ids(0o2755), "7 7 8 0 1\ndone\n");
         assert_eq!(ids(0o2745), "7 7 8 8 0\ndone\n", "not executable by its group");
+    });
+}
+
+#[test]
+fn without_a_network() {
+    if need("busybox").is_none() || need("cc").is_none() {
+        return;
+    }
+    let (_made, program) = compiled("families.c", &["-static"]);
+    inside(Cage::Restricted, |room| {
+        for (network, said) in [(Network::Host, "1 1 1\ndone\n"), (Network::None, "0 0 1\ndone\n")] {
+            let directory = room.join(format!("{network:?}"));
+            fs::create_dir(&directory).unwrap();
+            let mut bench = Bench::new(&directory);
+            bench.network = network;
+            fs::copy(&program, bench.root.join("bin/families")).unwrap();
+            assert_eq!(
+                bench.run(&["/bin/families", "networks"], User::default()).ok(),
+                said
+            );
+        }
     });
 }
 

@@ -56,6 +56,7 @@ fn tree_of(root: &Path) -> Tree {
 }
 
 struct Bench {
+    network: Network,
     root: PathBuf,
     room: PathBuf,
 }
@@ -72,6 +73,7 @@ impl Bench {
         fs::create_dir_all(root.join("bin")).unwrap();
         fs::copy(need("busybox").unwrap(), root.join("bin/busybox")).unwrap();
         Self {
+            network: Network::Host,
             root,
             room: room.to_owned(),
         }
@@ -102,7 +104,7 @@ impl Bench {
             cwd: "/".into(),
             user,
             mounts: Vec::new(),
-            network: Network::Host,
+            network: self.network,
             hostname: "bench".to_owned(),
         };
         let mut view = View::new(farm.clone()).unwrap();
