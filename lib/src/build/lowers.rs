@@ -95,7 +95,7 @@ impl Layers {
     }
 
     /// Each layer in a directory of its own, in their order.
-    async fn unpack(
+    pub async fn unpack(
         &self,
         shared: &Arc<Shared>,
         engine: &Engine,

@@ -174,6 +174,8 @@ async fn execute(
     let shared = stage.shared.clone();
     let engine = shared.engine().await?.clone();
     let image_layers: Vec<Layer> = stage.image.layers().to_vec();
+    // First of all: what unpacks a layer also indexes it, and the tree would be a reason to read it once more.
+    shared.layers.unpack(&shared, &engine, &image_layers).await?;
     let tree = stage.tree().await?.clone();
     let layers = shared.layers.stack(&shared, &engine, &image_layers, tree).await?;
     let identity = users(stage).await?.identity(&stage.image.config().config.user)?;
