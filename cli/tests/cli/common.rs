@@ -9,7 +9,7 @@ use std::{
     sync::OnceLock,
 };
 
-use rbuild_testutils::registry::TestRegistry;
+use rbuild_testutils::{registry::TestRegistry, write_program};
 use tempfile::TempDir;
 
 /// The small base image of the tests, an OCI layout.
@@ -75,8 +75,7 @@ impl Place {
     /// The command where every user may run it.
     pub fn copy_of_program(&self) -> PathBuf {
         let copy = self.path("rbuild");
-        fs::write(&copy, program()).unwrap();
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&copy, program());
         copy
     }
 

@@ -7,7 +7,10 @@ use std::{
     process::Command,
 };
 
-use rbuild_testutils::cages::{self, Cage};
+use rbuild_testutils::{
+    cages::{self, Cage},
+    write_program,
+};
 use tempfile::TempDir;
 
 use crate::{common, crash};
@@ -75,12 +78,10 @@ impl Kit {
         Self { program, files }
     }
 
-    /// The tests as a command, in a cage and its room. The program is written there, where there are no other threads:
-    /// a child of one could have it open, and then it cannot be run.
+    /// The tests as a command, in a cage and its room.
     fn command(&self, room: &Path) -> Command {
         let program = room.join("tests");
-        fs::write(&program, &self.program).unwrap();
-        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        write_program(&program, &self.program);
         let mut command = Command::new(program);
         command
             .env("TMPDIR", room)

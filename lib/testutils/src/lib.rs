@@ -9,6 +9,7 @@
 //! - `git`: repositories, and who serves them
 //! - `web`: a web server in this process
 //! - `need`: programs and abilities that a machine may lack
+//! - `program`: programs that a test writes and runs
 
 pub mod cages;
 mod certificates;
@@ -17,9 +18,11 @@ pub mod flat;
 pub mod git;
 pub mod hostile;
 mod need;
+mod program;
 pub mod registry;
 pub mod web;
 
 pub use certificates::make_certificates;
 pub use docker_registry::DockerRegistry;
 pub use need::{need, skip};
+pub use program::write_program;
