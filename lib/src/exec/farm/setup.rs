@@ -40,6 +40,9 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
     ("stderr", "/proc/self/fd/2"),
 ];
 
+/// Empty to begin with, and their modes.
+const DEVICE_DIRECTORIES: [(&str, u32); 2] = [("pts", 0o755), ("mqueue", 0o1777)];
+
 /// Parts of `/sys` that speak of the whole machine.
 const MASKED: [&str; 2] = ["/sys/firmware", "/sys/devices/virtual/powercap"];
 
@@ -151,18 +154,20 @@ impl Setup<'_> {
             for (name, target) in DEVICE_LINKS {
                 symlink(target, directory.join(name))?;
             }
-            fs::create_dir(directory.join("pts"))?;
+            for (name, _) in DEVICE_DIRECTORIES {
+                fs::create_dir(directory.join(name))?;
+            }
             fs::write(directory.join("tty"), "")
         };
         make().map_err(doing("make /dev"))?;
         let tty = Some(super::owners::TERMINAL);
-        self.know(
-            &directory.join("pts"),
-            Meta {
-                mode: 0o755,
+        for (name, mode) in DEVICE_DIRECTORIES {
+            let meta = Meta {
+                mode,
                 ..Meta::default()
-            },
-        )?;
+            };
+            self.know(&directory.join(name), meta)?;
+        }
         self.know(
             &directory.join("tty"),
             Meta {

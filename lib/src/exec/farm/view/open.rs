@@ -142,14 +142,15 @@ impl View {
     }
 
     /// A descriptor that only stands for a file. The kernel gives no process one that was opened with O_PATH, so this one
-    /// can read, if who asks may; a symbolic link cannot be had.
+    /// can read, if who asks may; a symbolic link cannot be had. Libraries ask for one to change its mode, and are told
+    /// what the kernel says of that.
     fn open_place(&self, asker: &Asker<'_>, node: &Node) -> Result<OwnedFd, Errno> {
         if node.mount != MountId::NOWHERE {
             self.may(asker, node, Want::READ)?;
         }
         match file_type(&node.stat) {
             FileType::Directory => self.open_directory(asker, node),
-            FileType::Symlink => Err(Errno::LOOP),
+            FileType::Symlink => Err(Errno::OPNOTSUPP),
             FileType::Socket => Err(Errno::NXIO),
             _ => again(node, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC),
         }
@@ -185,9 +186,18 @@ impl View {
             };
             let own = self.own(node, keep)?;
             self.touch(&own, Extent::Itself)?;
+            self.give_up_capabilities(&own);
             return again(&own, how.kept());
         }
         again(node, how.kept())
+    }
+
+    /// Who writes to a file takes its capabilities away. Nobody here sees the write, but who opens a file for it does it.
+    fn give_up_capabilities(&self, node: &Node) {
+        let mut meta = self.meta(node);
+        if meta.xattrs.remove(OsStr::new("security.capability")).is_some() {
+            self.farm.owners.set(key(&node.stat), meta);
+        }
     }
 
     fn create(&self, asker: &Asker<'_>, found: &Found, how: How) -> Result<OwnedFd, Errno> {
