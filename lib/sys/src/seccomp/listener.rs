@@ -41,9 +41,11 @@ impl Filter {
     /// As for [`install`](Self::install), and EBUSY if the thread is under a filter with a listener already.
     pub fn install_listening(&self) -> io::Result<Listener> {
         let patient = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-        let fd = match install(&mut self.program(), patient) {
+        // Never freed: an allocator may open files to decide what to give back, and nobody answers calls yet.
+        let program = self.program().leak();
+        let fd = match install(program, patient) {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                install(&mut self.program(), libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?
+                install(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?
             }
             other => other?,
         };
