@@ -89,8 +89,8 @@ pub(super) fn devices(places: &mut Places, scaffold: BorrowedFd<'_>) -> Result<O
     let memory = file_system("tmpfs", &[("mode", "1777"), ("size", "65536k")], quiet())?;
     attach(&memory, shm.as_fd()).doing(|| "mount /dev/shm".to_owned())?;
     // A kernel may be built without message queues.
+    let mqueue = make_directory(&dev, "mqueue")?;
     if let Ok(queues) = file_system("mqueue", &[], quiet()) {
-        let mqueue = make_directory(&dev, "mqueue")?;
         attach(&queues, mqueue.as_fd()).doing(|| "mount /dev/mqueue".to_owned())?;
     }
     Ok(dev)
