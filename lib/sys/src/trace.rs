@@ -9,7 +9,13 @@ const NT_PRSTATUS: usize = 1;
 const SYSTEM_CALL: i32 = libc::SIGTRAP | 0x80;
 
 /// `linux/ptrace.h`; libc has it for some targets only.
-const PTRACE_LISTEN: libc::c_uint = 0x4208;
+const PTRACE_LISTEN: Request = 0x4208;
+
+/// The number of a request: the C libraries differ in its sign.
+#[cfg(target_env = "musl")]
+type Request = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type Request = libc::c_uint;
 
 /// A thread that this thread traces; no other thread of this process can.
 #[derive(Debug)]
@@ -139,10 +145,10 @@ impl Tracee {
         self.go_on(PTRACE_LISTEN, 0)
     }
 
-    fn go_on(&self, how: libc::c_uint, signal: i32) -> io::Result<()> {
+    fn go_on(&self, how: Request, signal: i32) -> io::Result<()> {
         let none: *mut libc::c_void = ptr::null_mut();
         // SAFETY: neither argument is used as a pointer.
-        checked(unsafe { libc::ptrace(how as _, self.thread, none, libc::c_long::from(signal)) })
+        checked(unsafe { libc::ptrace(how, self.thread, none, libc::c_long::from(signal)) })
     }
 
     /// Does not trace it any more; it goes on.

@@ -21,7 +21,7 @@ use proptest::{
     sample::{Index, select},
     test_runner::{Config, TestCaseError, TestRunner},
 };
-use rbuild::{Locator, Place, build::NamedContext, store::Store};
+use rbuild::{BuildError, Locator, Place, build::NamedContext, store::Store};
 use rbuild_testutils::flat::Flat;
 
 use crate::common::{Room, block_on, busybox, chain, may_run};
@@ -41,6 +41,14 @@ struct World {
     arg: Option<&'static str>,
     /// All times are those of the epoch, so that images can be compared byte by byte.
     timeless: bool,
+}
+
+/// Why there is no image.
+#[derive(Debug, PartialEq)]
+struct Failure {
+    /// Which `FROM` it is below, from one.
+    stage: usize,
+    error: String,
 }
 
 #[derive(Clone, Debug)]
@@ -290,7 +298,7 @@ impl World {
     }
 
     /// The image or the error, in words; with its digest only where that does not depend on times.
-    fn outcome(&self, room: &Room, store: &Store) -> String {
+    fn outcome(&self, room: &Room, store: &Store) -> Result<String, Failure> {
         let other = NamedContext::Image(other(room));
         let mut build = room.build(&self.to_string()).build_context("other", other);
         if let Some(value) = self.arg {
@@ -300,7 +308,7 @@ impl World {
             build = build.arg("SOURCE_DATE_EPOCH", "1").rewrite_timestamps();
         }
         match block_on(build.run(store, &room.registry)) {
-            Err(error) => format!("failed: {}", chain(&error)),
+            Err(error) => Err(Failure::of(&error)),
             Ok(built) => {
                 let descriptor = serde_json::to_value(built.descriptor()).unwrap();
                 let flat = Flat::of(&[store.root(), &busybox(), &layout(room)], &descriptor);
@@ -309,10 +317,10 @@ impl World {
                 let layers: String = own
                     .map(|(i, names)| format!("layer {i}: {}\n", names.join(" ")))
                     .collect();
-                match self.timeless {
+                Ok(match self.timeless {
                     true => [flat.digest.clone(), layers, in_words(flat, true)].join("\n"),
                     false => in_words(flat, false),
-                }
+                })
             }
         }
     }
@@ -335,6 +343,17 @@ fn in_words(mut flat: Flat, times: bool) -> String {
 }
 
 /// The Containerfile.
+impl Failure {
+    fn of(error: &BuildError) -> Self {
+        let at = error.at().expect("a place in the Containerfile");
+        let before = at.source[..at.span.end].lines();
+        Self {
+            stage: before.filter(|line| line.starts_with("FROM ")).count(),
+            error: chain(error),
+        }
+    }
+}
+
 impl fmt::Display for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, (base, lines)) in self.stages.iter().enumerate() {
@@ -397,12 +416,13 @@ fn round(world: &World, room: &Room) -> Result<bool, TestCaseError> {
     let cached = world.outcome(room, &room.store);
     let cold = tempfile::tempdir().unwrap();
     let fresh = world.outcome(room, &Store::open(cold.path()).unwrap());
-    let failed = |outcome: &str| outcome.starts_with("failed");
-    // Where two stages fail, which one is first is a matter of chance.
-    if cached == fresh || failed(&cached) && failed(&fresh) {
-        return Ok(!failed(&fresh));
-    }
-    let difference = difference(&cached, &fresh);
+    let difference = match (&cached, &fresh) {
+        (Ok(cached), Ok(fresh)) if cached == fresh => return Ok(true),
+        (Ok(cached), Ok(fresh)) => difference(cached, fresh),
+        // Where stages fail side by side, which one is first is a matter of chance.
+        (Err(cached), Err(fresh)) if cached == fresh || cached.stage != fresh.stage => return Ok(false),
+        _ => format!("cached: {cached:?}\nfresh: {fresh:?}"),
+    };
     Err(TestCaseError::fail(format!("{world}\n{difference}")))
 }
 
@@ -421,7 +441,7 @@ fn rounds(count: u32) {
     let edits = vec(edit(), EDITS as usize);
     let result = TestRunner::new(config).run(&(world(), edits), |(mut world, edits)| {
         world.write(&room.context());
-        world.outcome(&room, &room.store);
+        _ = world.outcome(&room, &room.store);
         for edit in &edits {
             let before = world.clone();
             world.apply(edit);

@@ -70,7 +70,7 @@ RUN mkdir -p /a/b /a/c && echo 1 > /a/b/f && echo 2 >> /etc/passwd && rm /etc/gr
 RUN rm -r /a/b && mkdir /a/b && echo 3 > /a/b/g && mv /a/c /a/d && mv /a/empty /a/d/full && truncate -s 3 /a/d/full
 RUN rm -r /a && echo file > /a
 RUN rm /a && mkdir /a && ln -s /etc/passwd /a/link && ln -s nowhere /a/dangling && cat /a/link > /a/copy
-RUN mv /a/copy /a/link && sed -i s/root/toor/ /a/link && cd /a && pwd > here && ls -l / /a | wc -l > count",
+RUN mv /a/copy /a/link && sed -i s/root/toor/ /a/link && cd /a && pwd > here && ls -a / /a /dev > all",
     );
 }
 

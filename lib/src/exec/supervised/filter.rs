@@ -288,6 +288,9 @@ const REQUESTS: &[u64] = &[
     0xc020_660b, // FS_IOC_FIEMAP
 ];
 
+/// `linux/prctl.h`; libc has it for some targets only.
+const PR_GET_SPECULATION_CTRL: i32 = 52;
+
 /// Options of prctl that concern the caller alone and that nothing here needs to know.
 const OPTIONS: &[i32] = &[
     libc::PR_SET_NAME,
@@ -304,7 +307,7 @@ const OPTIONS: &[i32] = &[
     libc::PR_GET_SECCOMP,
     libc::PR_SET_VMA,
     libc::PR_GET_TID_ADDRESS,
-    libc::PR_GET_SPECULATION_CTRL,
+    PR_GET_SPECULATION_CTRL,
     libc::PR_GET_TSC,
     libc::PR_GET_UNALIGN,
     libc::PR_GET_TIMING,
