@@ -82,27 +82,13 @@ impl Examination {
     }
 }
 
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 impl Run {
     fn possible(engine: &exec::Engine) -> Self {
         let tried = "everything that it needs was tried, and works";
         Self {
             isolation: Some(engine.describe()),
             why: match engine.instead_of() {
-                Some(missing) => format!("mounts are not possible: {}", chain(missing)),
+                Some(missing) => format!("mounts are not possible: {}", rbuild::in_words(missing)),
                 None => tried.to_owned(),
             },
             cost: match engine.mounts() {
@@ -116,7 +102,7 @@ impl Run {
     fn impossible(error: &exec::Error) -> Self {
         Self {
             isolation: None,
-            why: chain(error),
+            why: rbuild::in_words(error),
             cost: "builds with RUN fail; all other instructions work",
             hint: report::hint(error),
         }

@@ -26,11 +26,6 @@ mod inside;
 mod probe;
 mod run;
 mod spec;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "nothing uses it until all of its parts are there"
-)]
 mod supervised;
 mod survey;
 

@@ -2,8 +2,26 @@
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
+use rustix::thread::CapabilitySet;
+
 use super::farm::{Contents, Farm};
 use crate::tree::Tree;
+
+/// What container engines give to root of a container by default.
+pub(super) const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::NET_RAW)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::SETPCAP)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::SYS_CHROOT)
+    .union(CapabilitySet::KILL)
+    .union(CapabilitySet::AUDIT_WRITE);
 
 /// A process, and all that it sees.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use crate::{
     image::{
         BlobError, Blobs, Config, Descriptor, Index, Manifest, MediaType, MediaTypeExt, is_index, read_small,
     },
-    layer,
+    in_words, layer,
 };
 
 /// Indexes may lie in indexes this deep.
@@ -95,7 +95,7 @@ impl Check<'_> {
                 Some(bytes)
             }
             Err(error) => {
-                self.wrong(blob.digest, in_full(&error));
+                self.wrong(blob.digest, in_words(&error));
                 None
             }
         }
@@ -104,7 +104,7 @@ impl Check<'_> {
     fn index(&mut self, descriptor: &Descriptor, bytes: &[u8], depth: usize) {
         let index = match Index::parse(bytes) {
             Ok(index) => index,
-            Err(error) => return self.wrong(descriptor.digest, in_full(&error)),
+            Err(error) => return self.wrong(descriptor.digest, in_words(&error)),
         };
         self.head(descriptor, index.schema_version, index.media_type.as_ref());
         for entry in &index.manifests {
@@ -132,7 +132,7 @@ impl Check<'_> {
     fn manifest(&mut self, descriptor: &Descriptor, bytes: &[u8]) {
         let manifest = match Manifest::parse(bytes) {
             Ok(manifest) => manifest,
-            Err(error) => return self.wrong(descriptor.digest, in_full(&error)),
+            Err(error) => return self.wrong(descriptor.digest, in_words(&error)),
         };
         self.head(descriptor, manifest.schema_version, manifest.media_type.as_ref());
         if !manifest.config.media_type.is_config() {
@@ -164,7 +164,7 @@ impl Check<'_> {
         let config = match Config::parse(&bytes) {
             Ok(config) => config,
             Err(error) => {
-                self.wrong(digest, in_full(&error));
+                self.wrong(digest, in_words(&error));
                 return None;
             }
         };
@@ -208,7 +208,7 @@ impl Check<'_> {
         match (&read, index) {
             // Whatever is in it: these are not the bytes that were meant.
             (Err(_), _) => {}
-            (Ok(()), Err(error)) => self.wrong(blob.digest, in_full(&error)),
+            (Ok(()), Err(error)) => self.wrong(blob.digest, in_words(&error)),
             (Ok(()), Ok(index)) if diff_id.is_some_and(|diff_id| *diff_id != index.diff_id) => {
                 let found = index.diff_id;
                 let said = diff_id.map(Digest::to_string).unwrap_or_default();
@@ -226,7 +226,7 @@ impl Check<'_> {
         match self.blobs.open(blob) {
             Ok(inner) => Some(Reader { inner, failed: None }),
             Err(error) => {
-                self.wrong(blob.digest, in_full(&error));
+                self.wrong(blob.digest, in_words(&error));
                 None
             }
         }
@@ -240,7 +240,7 @@ impl Check<'_> {
             }
             Err(error) => {
                 let error = BlobError::from_read(error, blob.digest, "the image");
-                self.wrong(blob.digest, in_full(&error));
+                self.wrong(blob.digest, in_words(&error));
             }
         }
     }
@@ -265,18 +265,4 @@ impl Read for Reader {
         }
         result
     }
-}
-
-/// An error with its causes.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

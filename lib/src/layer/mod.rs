@@ -38,7 +38,7 @@ pub use compress::{Compression, Packed, ingest};
 pub use contents::{Contents, LocalContents, Sources};
 pub use decompress::{decompress, decompress_within};
 pub(crate) use disk::attributes;
-pub(crate) use disk::{Found, link};
+pub(crate) use disk::{Found, link, same};
 pub use disk::{
     Ids, Standing, Whiteouts, collect_contents, content_path, make_upper, scan_upper, set_times,
     settle_upper, unpack, unpack_contents,

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Entry, place::in_words, warn};
+use super::{Entry, warn};
 use crate::{
     Digest, Hasher,
     build::{
@@ -19,6 +19,7 @@ use crate::{
     },
     exec::Engine,
     image::Platform,
+    in_words,
     layer::{self, LocalContents},
     plan::key::prefixed,
     tree::{Change, Tree},

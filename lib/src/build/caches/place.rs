@@ -20,12 +20,9 @@ use super::{
 };
 use crate::{
     Digest, Reference,
-    build::{
-        error::{BuildError, Problem},
-        layers::Origin,
-        solver::Shared,
-    },
+    build::{layers::Origin, solver::Shared},
     image::{Blobs, Descriptor, Layer, MediaType, REF_NAME, read_small},
+    in_words,
     registry::{self, Cause},
     store::{Layout, put_entry},
 };
@@ -316,16 +313,4 @@ fn in_short(error: registry::Error) -> String {
 async fn fetch(shared: &Arc<Shared>, layer: &Layer) -> Result<(), String> {
     let fetched = shared.layers.fetch(shared, &layer.descriptor).await;
     fetched.map_err(|error| in_words(&error))
-}
-
-/// An error and its causes.
-pub(super) fn in_words(error: &BuildError) -> String {
-    let problem: &Problem = error.problem();
-    let mut words = problem.to_string();
-    let mut source = std::error::Error::source(problem);
-    while let Some(error) = source {
-        words = format!("{words}: {error}");
-        source = error.source();
-    }
-    words
 }

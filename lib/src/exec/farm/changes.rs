@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs::{self},
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -24,7 +24,6 @@ use super::{
     touched::Extent,
 };
 use crate::{
-    Digest, Hasher,
     layer::{self, Error, Found, Standing},
     tree::{Change, Content, Kind, Node, Origin, Tree, What},
 };
@@ -162,7 +161,7 @@ impl Compare<'_> {
             return Ok((old.as_ref() != Some(&node)).then(|| found(path, What::Node(node))));
         }
         let same = match old {
-            Some(old) => self.same(&path, old, &node)?,
+            Some(old) => layer::same(&self.path.join(&path), old, &node)?,
             None => false,
         };
         let equals = self.lower.inode(&path).filter(|_| same);
@@ -285,19 +284,6 @@ impl Compare<'_> {
         let metadata = meta.metadata(stat.stx_mtime.tv_sec);
         Ok(Some((Node { metadata, kind }, several.then(|| key(&stat)))))
     }
-
-    /// Whether a file is what it was. Reads it only if that is the question left.
-    fn same(&self, path: &Path, old: &Node, new: &Node) -> Result<bool, Error> {
-        if old.metadata != new.metadata {
-            return Ok(false);
-        }
-        match (&old.kind, &new.kind) {
-            (Kind::File(old), Kind::File(new)) => Ok(old.size == new.size
-                && old.digest.is_some()
-                && old.digest == Some(digest(&self.path.join(path))?)),
-            (old, new) => Ok(old == new),
-        }
-    }
 }
 
 fn set_time(place: &Path, mtime: i64) -> Result<(), Error> {
@@ -315,13 +301,4 @@ fn found(path: PathBuf, what: What) -> Found {
         inode: None,
         equals: None,
     }
-}
-
-fn digest(path: &Path) -> Result<Digest, Error> {
-    let hash = || {
-        let mut hasher = Hasher::new();
-        io::copy(&mut File::open(path)?, &mut hasher)?;
-        Ok::<_, io::Error>(hasher.finish())
-    };
-    hash().map_err(Error::disk("cannot read", path))
 }

@@ -25,26 +25,11 @@ use rustix::{
 use crate::exec::{
     RunSpec, User,
     child::{Doing, Report},
+    spec::CAPABILITIES,
 };
 
 /// Programs that walk all possible descriptors should not take minutes for it.
 const MOST_DESCRIPTORS: u64 = 1 << 20;
-
-/// What container engines give to root of a container by default.
-const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
-    .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::FSETID)
-    .union(CapabilitySet::FOWNER)
-    .union(CapabilitySet::MKNOD)
-    .union(CapabilitySet::NET_RAW)
-    .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::SETUID)
-    .union(CapabilitySet::SETFCAP)
-    .union(CapabilitySet::SETPCAP)
-    .union(CapabilitySet::NET_BIND_SERVICE)
-    .union(CapabilitySet::SYS_CHROOT)
-    .union(CapabilitySet::KILL)
-    .union(CapabilitySet::AUDIT_WRITE);
 
 /// Turns this process, which is in its root already, into the payload. `monitor` is a handle of the process that
 /// watches it.

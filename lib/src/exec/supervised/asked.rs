@@ -63,11 +63,6 @@ impl<'a> Asked<'a> {
         self.shared
     }
 
-    /// Which system call.
-    pub fn number(&self) -> u32 {
-        self.call.number
-    }
-
     /// The thread that asks.
     pub fn thread(&self) -> i32 {
         self.call.thread

@@ -58,17 +58,9 @@ impl Process {
         Arc::clone(&self.state().directory)
     }
 
-    pub fn set_directory(&self, directory: OwnedFd) {
-        self.state().directory = Arc::new(directory);
-    }
-
     /// The root directory, if it is not that of the run.
     pub fn root(&self) -> Option<Arc<OwnedFd>> {
         self.state().root.clone()
-    }
-
-    pub fn set_root(&self, root: Option<OwnedFd>) {
-        self.state().root = root.map(Arc::new);
     }
 
     /// Where in its memory the path of the next program is put.

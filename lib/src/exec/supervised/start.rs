@@ -14,7 +14,6 @@ use std::{
 use rbuild_sys::{seccomp::Filter, send_descriptor};
 use rustix::{
     fs::{Gid, Mode, Uid},
-    io::Errno,
     thread::{CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities},
 };
 

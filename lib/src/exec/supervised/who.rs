@@ -4,21 +4,7 @@ use std::sync::Arc;
 
 use rustix::thread::CapabilitySet;
 
-/// What container engines give to root of a container by default.
-pub(crate) const USUAL: CapabilitySet = CapabilitySet::CHOWN
-    .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::FSETID)
-    .union(CapabilitySet::FOWNER)
-    .union(CapabilitySet::MKNOD)
-    .union(CapabilitySet::NET_RAW)
-    .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::SETUID)
-    .union(CapabilitySet::SETFCAP)
-    .union(CapabilitySet::SETPCAP)
-    .union(CapabilitySet::NET_BIND_SERVICE)
-    .union(CapabilitySet::SYS_CHROOT)
-    .union(CapabilitySet::KILL)
-    .union(CapabilitySet::AUDIT_WRITE);
+use crate::exec::spec::CAPABILITIES;
 
 /// The four user ids, or the four group ids, of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +48,11 @@ pub(crate) struct Who {
 impl Who {
     /// A user as a container's first process has it; root with the usual capabilities.
     pub fn new(user: u32, group: u32, groups: &[u32]) -> Self {
-        let own = if user == 0 { USUAL } else { CapabilitySet::empty() };
+        let own = if user == 0 {
+            CAPABILITIES
+        } else {
+            CapabilitySet::empty()
+        };
         Self {
             user: Four::all(user),
             group: Four::all(group),
@@ -71,7 +61,7 @@ impl Who {
             permitted: own,
             inheritable: CapabilitySet::empty(),
             ambient: CapabilitySet::empty(),
-            bounding: USUAL,
+            bounding: CAPABILITIES,
             secure_bits: 0,
             no_new_privileges: false,
         }

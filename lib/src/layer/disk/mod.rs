@@ -25,4 +25,5 @@ pub use contents::{Standing, collect_contents, content_path, unpack_contents};
 pub(crate) use links::{Found, link};
 pub use settle::settle_upper;
 pub use unpack::{Ids, Whiteouts, unpack};
+pub(crate) use upper::same;
 pub use upper::{make_upper, scan_upper, set_times};

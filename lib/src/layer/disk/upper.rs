@@ -191,7 +191,7 @@ impl Scan<'_> {
             return Ok(());
         }
         let same = old
-            .map(|old| self.same(&path, old, &node))
+            .map(|old| same(&self.upper.join(&path), old, &node))
             .transpose()?
             .unwrap_or(false);
         let equals = self.lower.inode(&path).filter(|_| same);
@@ -266,19 +266,6 @@ impl Scan<'_> {
             })
         })
     }
-
-    /// Whether a file is what it was. Reads it only if that is the question left.
-    fn same(&self, path: &Path, old: &Node, new: &Node) -> Result<bool, Error> {
-        if old.metadata != new.metadata {
-            return Ok(false);
-        }
-        match (&old.kind, &new.kind) {
-            (Kind::File(old), Kind::File(new)) => Ok(old.size == new.size
-                && old.digest.is_some()
-                && old.digest == Some(digest(&self.upper.join(path))?)),
-            (old, new) => Ok(old == new),
-        }
-    }
 }
 
 /// Where a lower layer's name is hidden, or was and is nothing that a layer can hold.
@@ -288,6 +275,19 @@ fn is_nothing(kind: FileType, device: u64) -> bool {
 
 fn stat(path: &Path) -> Result<fs::Metadata, Error> {
     fs::symlink_metadata(path).map_err(Error::disk("cannot look at", path))
+}
+
+/// Whether the file at `path` is what it was. Reads it only if that is the question left.
+pub(crate) fn same(path: &Path, old: &Node, new: &Node) -> Result<bool, Error> {
+    if old.metadata != new.metadata {
+        return Ok(false);
+    }
+    match (&old.kind, &new.kind) {
+        (Kind::File(old), Kind::File(new)) => {
+            Ok(old.size == new.size && old.digest.is_some() && old.digest == Some(digest(path)?))
+        }
+        (old, new) => Ok(old == new),
+    }
 }
 
 fn digest(path: &Path) -> Result<Digest, Error> {
