@@ -9,10 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{
-        AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, openat2, readlinkat, statx,
-        utimensat,
-    },
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, openat2, readlinkat, statx, utimensat},
     io::Errno,
 };
 
@@ -20,7 +17,7 @@ use super::{
     Contents, Farm,
     access::file_type,
     make::seconds,
-    owners::{Key, Meta, key},
+    owners::{FIELDS, Meta, key},
     touched::Extent,
 };
 use crate::{
@@ -121,7 +118,7 @@ impl Farm {
     /// [`Error::Disk`].
     pub fn share(&self, changes: &[Change], directory: &Path) -> Result<(), Error> {
         layer::collect_contents(&self.root(), changes, directory, &mut |file| {
-            let Ok(stat) = statx(CWD, file, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) else {
+            let Ok(stat) = statx(CWD, file, AtFlags::SYMLINK_NOFOLLOW, FIELDS) else {
                 return Standing::Busy;
             };
             match self.owners.get(key(&stat)) {
@@ -204,7 +201,7 @@ impl Compare<'_> {
     /// Makes a name one of a file of the store, which has its contents already. Names that shared a file until now share
     /// that one; who changes one of them parts it from the others.
     fn share(&self, place: &Path, stat: &Statx, meta: Meta, content: &Path) -> Result<(), Error> {
-        let kept = statx(CWD, content, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)
+        let kept = statx(CWD, content, AtFlags::SYMLINK_NOFOLLOW, FIELDS)
             .map_err(Error::disk("cannot look at", content))?;
         let known = self.farm.owners.get(key(&kept)).and_then(|known| known.shared);
         if key(&kept) == key(stat) {
@@ -240,7 +237,7 @@ impl Compare<'_> {
         let failed = |error| Error::disk("cannot look at", self.path.join(path))(error);
         match openat2(&self.root, path, flags, Mode::empty(), resolve) {
             Ok(file) => {
-                let stat = statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).map_err(failed)?;
+                let stat = statx(&file, "", AtFlags::EMPTY_PATH, FIELDS).map_err(failed)?;
                 Ok(Some((file, stat)))
             }
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
@@ -249,14 +246,12 @@ impl Compare<'_> {
     }
 
     /// What a path is now, and which inode if it may have other names.
-    fn now(&self, path: &Path) -> Result<Option<(Node, Option<Key>)>, Error> {
+    fn now(&self, path: &Path) -> Result<Option<(Node, Option<(u64, u64)>)>, Error> {
         let Some((file, stat)) = self.open(path)? else {
             return Ok(None);
         };
-        let meta = self.farm.owners.get(key(&stat)).unwrap_or_else(|| Meta {
-            mode: u32::from(stat.stx_mode) & 0o7777,
-            ..Meta::default()
-        });
+        let key = key(&stat);
+        let meta = self.farm.owners.get(key).unwrap_or_else(|| Meta::on_disk(&stat));
         let place = self.path.join(path);
         let kind = match (file_type(&stat), meta.device) {
             (FileType::Socket, _) => return Ok(None),
@@ -282,7 +277,10 @@ impl Compare<'_> {
         };
         let several = meta.shared.is_none() && stat.stx_nlink > 1 && kind != Kind::Directory;
         let metadata = meta.metadata(stat.stx_mtime.tv_sec);
-        Ok(Some((Node { metadata, kind }, several.then(|| key(&stat)))))
+        Ok(Some((
+            Node { metadata, kind },
+            several.then(|| (key.device, key.number)),
+        )))
     }
 }
 

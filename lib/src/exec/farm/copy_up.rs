@@ -9,16 +9,16 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, Timespec, Timestamps, ioctl_ficlone, openat, renameat,
-        statx, utimensat,
+        AtFlags, CWD, Mode, OFlags, Statx, Timespec, Timestamps, ioctl_ficlone, openat, renameat, statx,
+        utimensat,
     },
     io::Errno,
 };
 
 use super::{
     make::MODE,
-    mounts::{FIELDS, Node, fd_path},
-    owners::{Meta, key},
+    mounts::{Node, fd_path},
+    owners::{FIELDS, Meta, key},
     view::View,
 };
 
@@ -50,7 +50,7 @@ impl View {
             OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        let named = statx(&parent, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS);
+        let named = statx(&parent, name, AtFlags::SYMLINK_NOFOLLOW, FIELDS);
         if named.map(|stat| key(&stat)).ok() != Some(node.key()) {
             return Err(Errno::ACCESS);
         }

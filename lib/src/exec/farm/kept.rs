@@ -1,10 +1,13 @@
 //! Directories that outlive a run: whose the files in them are is kept with each file, in an attribute.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{fs, path::Path};
 
-use rustix::fs::{XattrFlags, lgetxattr, lsetxattr};
+use rustix::fs::{AtFlags, CWD, Statx, XattrFlags, lgetxattr, lsetxattr, statx};
 
-use super::owners::{Meta, Owners};
+use super::{
+    access::is_directory,
+    owners::{FIELDS, Meta, Owners, key},
+};
 
 /// Holds user, group and mode: three numbers.
 const ATTRIBUTE: &str = "user.rbuild.owner";
@@ -28,16 +31,14 @@ pub fn recall(directory: &Path, owners: &Owners) {
             .ok()
             .and_then(|length| parse(value.get(..length)?));
         // Files of others have what the disk says.
-        if let Some(meta) = meta {
-            owners.set((stat.dev(), stat.ino()), meta);
-        }
+        owners.set(key(stat), meta.unwrap_or_else(|| Meta::on_disk(stat)));
     });
 }
 
 /// Notes whose the files of a directory are.
 pub fn remember(directory: &Path, owners: &Owners) {
     visit(directory, &mut |path, stat| {
-        if let Some(Meta { uid, gid, mode, .. }) = owners.get((stat.dev(), stat.ino())) {
+        if let Some(Meta { uid, gid, mode, .. }) = owners.get(key(stat)) {
             // Links, and all files of some file systems, cannot have it: they are root's next time.
             let _ = lsetxattr(
                 path,
@@ -63,14 +64,14 @@ fn parse(value: &[u8]) -> Option<Meta> {
 }
 
 /// A directory and everything in it; what cannot be read is passed over.
-fn visit(directory: &Path, look: &mut dyn FnMut(&Path, &fs::Metadata)) {
+fn visit(directory: &Path, look: &mut dyn FnMut(&Path, &Statx)) {
     let mut pending = vec![directory.to_owned()];
     while let Some(path) = pending.pop() {
-        let Ok(stat) = fs::symlink_metadata(&path) else {
+        let Ok(stat) = statx(CWD, &path, AtFlags::SYMLINK_NOFOLLOW, FIELDS) else {
             continue;
         };
         look(&path, &stat);
-        if stat.is_dir() {
+        if is_directory(&stat) {
             pending.extend(
                 fs::read_dir(&path)
                     .into_iter()

@@ -13,13 +13,13 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, Timespec, Timestamps, linkat, mknodat, openat,
-        statx, symlinkat, unlinkat, utimensat,
+        AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, linkat, mknodat, openat, statx,
+        symlinkat, unlinkat, utimensat,
     },
     io::Errno,
 };
 
-use super::owners::{Meta, Owners, key};
+use super::owners::{FIELDS, Meta, Owners, key};
 use crate::{
     Digest,
     layer::content_path,
@@ -135,7 +135,7 @@ impl Maker<'_> {
     fn fill(&self, job: &Job<'_>) -> io::Result<()> {
         let path = self.directory.join(&job.path);
         let directory = open_directory(&path).map_err(|error| explain("open", &path, error))?;
-        let stat = statx(&directory, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+        let stat = statx(&directory, "", AtFlags::EMPTY_PATH, FIELDS)?;
         self.owners.set(key(&stat), Meta::of(job.node));
         for (name, node, inode) in &job.files {
             self.file(
@@ -230,7 +230,7 @@ fn open_directory(path: &Path) -> Result<rustix::fd::OwnedFd, Errno> {
 }
 
 fn look(parent: BorrowedFd<'_>, name: &OsStr) -> Result<rustix::fs::Statx, Errno> {
-    statx(parent, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)
+    statx(parent, name, AtFlags::SYMLINK_NOFOLLOW, FIELDS)
 }
 
 /// Whole seconds, as layers have them.

@@ -14,13 +14,13 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx},
+    fs::{AtFlags, CWD, Mode, OFlags, Statx, openat, readlinkat, statx},
     io::Errno,
 };
 
 use super::{
     access::is_directory,
-    owners::{Key, key},
+    owners::{FIELDS, Key, key},
 };
 
 /// A file or directory that a name led to.
@@ -93,9 +93,6 @@ pub struct Mounts {
     all: Vec<Mount>,
     covers: HashMap<Key, MountId>,
 }
-
-/// Asked of every inode.
-pub(super) const FIELDS: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 impl Node {
     /// What a descriptor refers to.

@@ -6,12 +6,21 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use rustix::fs::Statx;
+use rustix::fs::{Statx, StatxFlags};
 
 use crate::tree::{Kind, Metadata, Node};
 
-/// Names an inode: device and number.
-pub type Key = (u64, u64);
+/// Names an inode: device, number, and when it was made, since numbers are given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub device: u64,
+    pub number: u64,
+    /// Seconds and nanoseconds; zero where the file system does not say.
+    born: (i64, u32),
+}
+
+/// What [`key`] needs to know of an inode, and everybody else.
+pub const FIELDS: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 /// What a file is to those who run in the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +81,14 @@ impl Meta {
         }
     }
 
+    /// What goes for an inode of which nobody has said anything: root's, with the permissions that the disk has.
+    pub fn on_disk(stat: &Statx) -> Self {
+        Self {
+            mode: u32::from(stat.stx_mode) & 0o7777,
+            ..Self::default()
+        }
+    }
+
     /// What a layer says of it.
     pub fn metadata(&self, mtime: i64) -> Metadata {
         let image = |(name, _): &(&OsString, &Vec<u8>)| crate::layer::belongs_to_image(name);
@@ -87,6 +104,9 @@ impl Meta {
 }
 
 /// The inodes of a run.
+///
+/// Nobody is told when an inode ends: one that has lost its names may still be open somewhere. So whoever makes a file
+/// says what it is, or an older one of the same number might be taken for it.
 #[derive(Debug, Default)]
 pub struct Owners(Mutex<HashMap<Key, Meta>>);
 
@@ -122,10 +142,15 @@ impl Owners {
     }
 }
 
-/// The key of an inode.
+/// The key of an inode of which all [`FIELDS`] were asked.
 pub fn key(stat: &Statx) -> Key {
-    (
-        rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
-        stat.stx_ino,
-    )
+    let born = match StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME) {
+        true => (stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec),
+        false => (0, 0),
+    };
+    Key {
+        device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+        number: stat.stx_ino,
+        born,
+    }
 }

@@ -66,8 +66,8 @@ const LINKS: [(&str, &str); 2] = [("mounts", "self/mounts"), ("net", "self/net")
 
 const PROC: &str = "/proc";
 
-/// Fills the directory that is listed as `/proc`.
-pub fn make_names(directory: &Path) -> std::io::Result<()> {
+/// Makes the directory that is listed as `/proc`, and gives the links in it.
+pub fn make_names(directory: &Path) -> std::io::Result<Vec<&'static str>> {
     fs::create_dir(directory)?;
     for name in OPEN.iter().filter(|name| Path::new(PROC).join(name).exists()) {
         match *name {
@@ -75,13 +75,11 @@ pub fn make_names(directory: &Path) -> std::io::Result<()> {
             name => fs::write(directory.join(name), "")?,
         }
     }
-    for (name, target) in LINKS
+    let links = LINKS
         .into_iter()
-        .chain([("self", "self"), ("thread-self", "thread-self")])
-    {
-        std::os::unix::fs::symlink(target, directory.join(name))?;
-    }
-    Ok(())
+        .chain([("self", "self"), ("thread-self", "thread-self")]);
+    let make = |(name, target)| std::os::unix::fs::symlink(target, directory.join(name)).map(|()| name);
+    links.map(make).collect()
 }
 
 impl View {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, MemfdFlags, Mode, OFlags, SealFlags, mkdirat, openat, renameat, unlinkat},
+    fs::{AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags, mkdirat, openat, renameat, statx, unlinkat},
     io::Errno,
 };
 
@@ -18,7 +18,7 @@ use super::{
     kept,
     make::MODE,
     mounts::{Kind, Node, fd_path},
-    owners::{Key, Meta},
+    owners::{FIELDS, Key, Meta, TERMINAL, key},
     process,
     resolve::entry,
     touched::Extent,
@@ -136,7 +136,7 @@ fn undo_one(undo: &Undo) -> Result<(), Errno> {
         unlinkat(&parent.fd, name.as_os_str(), flags)?;
         match undo {
             Undo::Made { .. } => Ok(()),
-            Undo::Aside { place, .. } => renameat(rustix::fs::CWD, place, &parent.fd, name.as_os_str()),
+            Undo::Aside { place, .. } => renameat(CWD, place, &parent.fd, name.as_os_str()),
         }
     })
 }
@@ -160,22 +160,17 @@ impl Setup<'_> {
             fs::write(directory.join("tty"), "")
         };
         make().map_err(doing("make /dev"))?;
-        let tty = Some(super::owners::TERMINAL);
-        for (name, mode) in DEVICE_DIRECTORIES {
+        let links = DEVICE_LINKS.map(|(name, _)| (name, 0o777));
+        let devices = DEVICES.map(|name| (name, 0o666));
+        let all = [&links[..], &DEVICE_DIRECTORIES, &devices, &[("tty", 0o666)]].concat();
+        for (name, mode) in all {
             let meta = Meta {
                 mode,
+                device: Some(TERMINAL).filter(|_| name == "tty"),
                 ..Meta::default()
             };
             self.know(&directory.join(name), meta)?;
         }
-        self.know(
-            &directory.join("tty"),
-            Meta {
-                mode: 0o666,
-                device: tty,
-                ..Meta::default()
-            },
-        )?;
         self.lasting("/dev")?;
         self.mount(Path::new("/dev"), &directory, Kind::Plain, false)?;
         for name in DEVICES {
@@ -204,7 +199,13 @@ impl Setup<'_> {
 
     fn processes(&mut self) -> Result<(), Failed> {
         let directory = self.view.farm.fresh();
-        process::make_names(&directory).map_err(doing("make /proc"))?;
+        for link in process::make_names(&directory).map_err(doing("make /proc"))? {
+            let meta = Meta {
+                mode: 0o777,
+                ..Meta::default()
+            };
+            self.know(&directory.join(link), meta)?;
+        }
         self.know(
             &directory,
             Meta {
@@ -284,15 +285,15 @@ impl Setup<'_> {
                 let file =
                     in_memory(&format!("file{number}"), contents).map_err(doing("keep a file in memory"))?;
                 let path = PathBuf::from(fd_path(&file));
-                self.know(
-                    &path,
-                    Meta {
-                        mode: mode & 0o777,
-                        uid: *uid,
-                        gid: *gid,
-                        ..Meta::default()
-                    },
-                )?;
+                let stat = statx(&file, "", AtFlags::EMPTY_PATH, FIELDS)
+                    .map_err(doing("look at a file in memory"))?;
+                let meta = Meta {
+                    mode: mode & 0o777,
+                    uid: *uid,
+                    gid: *gid,
+                    ..Meta::default()
+                };
+                self.view.farm.owners.set(key(&stat), meta);
                 self.mount(target, &path, Kind::Plain, true)
             }
         }
@@ -307,9 +308,9 @@ impl Setup<'_> {
 
     /// Says whose a file of ours is.
     fn know(&self, path: &Path, meta: Meta) -> Result<(), Failed> {
-        let stat = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), super::mounts::FIELDS);
+        let stat = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, FIELDS);
         let stat = stat.map_err(doing(format!("look at {}", path.display())))?;
-        self.view.farm.owners.set(super::owners::key(&stat), meta);
+        self.view.farm.owners.set(key(&stat), meta);
         Ok(())
     }
 
@@ -415,18 +416,15 @@ impl Setup<'_> {
     }
 
     fn put_aside(&mut self, parent: &Node, name: &OsStr, node: &Node) -> Result<Node, Errno> {
+        let shape = if node.is_directory() {
+            Shape::Directory
+        } else {
+            Shape::File
+        };
         let place = self.view.farm.fresh();
         without_a_trace(&parent.fd, || {
-            renameat(&parent.fd, name, rustix::fs::CWD, &place)?;
-            create(
-                parent,
-                name,
-                if node.is_directory() {
-                    Shape::Directory
-                } else {
-                    Shape::File
-                },
-            )
+            renameat(&parent.fd, name, CWD, &place)?;
+            create(parent, name, shape)
         })?;
         let undo = Undo::Aside {
             parent: parent.clone(),
@@ -434,27 +432,30 @@ impl Setup<'_> {
             place,
         };
         self.view.undo.push(undo);
-        entry(parent, name)?.ok_or(Errno::NOENT)
+        self.made(parent, name, shape)
     }
 
     /// Makes a mount point. Its directory keeps the time that it had.
     fn make(&mut self, parent: &Node, name: &OsStr, shape: Shape) -> Result<Node, Errno> {
         without_a_trace(&parent.fd, || create(parent, name, shape))?;
-        let node = entry(parent, name)?.ok_or(Errno::NOENT)?;
-        let mode = if shape == Shape::Directory { 0o755 } else { 0o644 };
-        self.view.farm.owners.set(
-            node.key(),
-            Meta {
-                mode,
-                ..Meta::default()
-            },
-        );
+        let node = self.made(parent, name, shape)?;
         let undo = Undo::Made {
             parent: parent.clone(),
             name: name.to_owned(),
             key: node.key(),
         };
         self.view.undo.push(undo);
+        Ok(node)
+    }
+
+    /// Says whose a mount point is that was just made.
+    fn made(&self, parent: &Node, name: &OsStr, shape: Shape) -> Result<Node, Errno> {
+        let node = entry(parent, name)?.ok_or(Errno::NOENT)?;
+        let meta = Meta {
+            mode: if shape == Shape::Directory { 0o755 } else { 0o644 },
+            ..Meta::default()
+        };
+        self.view.farm.owners.set(node.key(), meta);
         Ok(node)
     }
 }

@@ -1,5 +1,7 @@
 //! Random trees, and random things done to them.
 
+mod numbers;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,

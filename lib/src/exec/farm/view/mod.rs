@@ -98,10 +98,10 @@ impl View {
 
     /// What is known of a file, or what goes for those of which nothing is.
     pub(super) fn meta(&self, node: &Node) -> Meta {
-        self.farm.owners.get(node.key()).unwrap_or_else(|| Meta {
-            mode: u32::from(node.stat.stx_mode) & 0o7777,
-            ..Meta::default()
-        })
+        self.farm
+            .owners
+            .get(node.key())
+            .unwrap_or_else(|| Meta::on_disk(&node.stat))
     }
 
     /// Where a file is, for those whose root it is in; as `/proc` has it, if it is not in there.

@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, os::fd::OwnedFd, sync::Arc};
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, openat, statx},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statx},
     io::Errno,
     thread::CapabilitySet,
 };
@@ -14,7 +14,7 @@ use super::{
         copy_up::Keep,
         make::MODE,
         mounts::{Kind, MountId, Node, fd_path},
-        owners::{Meta, TERMINAL, key},
+        owners::{FIELDS, Meta, TERMINAL, key},
         resolve::{Found, entry},
         touched::Extent,
     },
@@ -212,7 +212,7 @@ impl View {
         self.may_create(asker, parent)?;
         let flags = how.kept() | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let file = openat(&parent.fd, name.as_os_str(), flags, MODE)?;
-        let stat = statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+        let stat = statx(&file, "", AtFlags::EMPTY_PATH, FIELDS)?;
         self.farm
             .owners
             .set(key(&stat), self.birth(asker, parent, how.mode));
@@ -231,7 +231,7 @@ impl View {
         self.may_create(asker, &directory)?;
         let flags = how.kept().difference(OFlags::TRUNC) | OFlags::TMPFILE | (how.flags & OFlags::EXCL);
         let file = openat(&directory.fd, ".", flags, MODE)?;
-        let stat = statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+        let stat = statx(&file, "", AtFlags::EMPTY_PATH, FIELDS)?;
         self.farm
             .owners
             .set(key(&stat), self.birth(asker, &directory, how.mode));
