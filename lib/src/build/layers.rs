@@ -50,7 +50,7 @@ pub(super) struct Layers {
     indexed: Once<Digest, Arc<LayerIndex>>,
     /// By blob and diff ID.
     verified: Once<(Digest, Digest), Arc<LayerIndex>>,
-    pub(super) unpacked: Once<Digest, PathBuf>,
+    pub(super) unpacked: Once<(String, Digest), PathBuf>,
 }
 
 #[derive(Default)]

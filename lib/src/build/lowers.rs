@@ -112,7 +112,7 @@ impl Layers {
         layer: &Layer,
     ) -> Result<PathBuf, BuildError> {
         self.unpacked
-            .get(layer.diff_id, || async {
+            .get((engine.format().to_owned(), layer.diff_id), || async {
                 if let Some(path) = self.store.layer_dir(engine.format(), &layer.diff_id) {
                     return Ok(path);
                 }
@@ -176,7 +176,7 @@ impl Layers {
     ) -> Result<PathBuf, BuildError> {
         let key = Digest::of(format!("{changes:?}"));
         self.unpacked
-            .get(key, || async {
+            .get((engine.format().to_owned(), key), || async {
                 if let Some(path) = self.store.layer_dir(engine.format(), &key) {
                     return Ok(path);
                 }

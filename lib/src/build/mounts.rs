@@ -30,6 +30,7 @@ use crate::{
 };
 
 /// A mount as the instruction asks for it, and what the result of the step depends on.
+#[derive(Clone)]
 pub(super) struct Mounted {
     /// Where, in the image.
     pub target: PathBuf,
@@ -42,6 +43,7 @@ pub(super) struct Mounted {
 }
 
 /// What a bind mount, or the beginning of a cache, is taken from.
+#[derive(Clone)]
 enum Source {
     /// The root filesystem of a stage or an image.
     Layers(Vec<Layer>),

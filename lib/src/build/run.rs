@@ -26,7 +26,7 @@ use crate::{
     plan::key::Parts,
     rootfs::Rootfs,
     store::TmpDir,
-    tree::{Change, Kind, What},
+    tree::{Change, Kind, Tree, What},
 };
 
 /// The host name that processes see.
@@ -49,7 +49,7 @@ pub(super) async fn run(stage: &mut Stage, instruction: &Instruction, run: &Run)
     if stage.cached(&mut step, &parts, &history).await? {
         return Ok(());
     }
-    let made = execute(stage, run, program, mounts, &mut step).await?;
+    let made = execute(stage, run, program, mounts, &step).await?;
     stage.made(&mut step, &parts, history, made).await
 }
 
@@ -163,16 +163,54 @@ fn swap_case(name: &str) -> String {
     }
 }
 
-/// Runs the process, and makes a layer of what it wrote.
+/// Runs the process, and makes a layer of what it wrote. Where device nodes cannot be made, that is found out when it
+/// makes one; the layer is the same.
 async fn execute(
     stage: &mut Stage,
     run: &Run,
     program: Program,
     mounts: Vec<Mounted>,
-    step: &mut Step,
+    step: &Step,
+) -> Result<Made, BuildError> {
+    let engine = stage.shared.engine().await?.clone();
+    let Some(other) = engine.instead().cloned() else {
+        return execute_with(engine, stage, run, &program, mounts, step).await;
+    };
+    let why = if has_devices(stage.tree().await?) {
+        "The image has device nodes, which cannot be shown"
+    } else {
+        let made = execute_with(engine, stage, run, &program, mounts.clone(), step).await;
+        match made {
+            Err(error) if matches!(error.problem(), Problem::Exec(exec::Error::Device)) => {}
+            other => return other,
+        }
+        "The step makes a device node, which cannot be done"
+    };
+    let line = format!("{why} in a user namespace: its system calls are answered instead\n");
+    stage.shared.tell(Event::StepOutput {
+        step: step.id,
+        stream: Stream::Stderr,
+        bytes: line.into_bytes(),
+    });
+    execute_with(other, stage, run, &program, mounts, step).await
+}
+
+/// Whether there are device nodes that a run would see: its `/dev` is another one.
+fn has_devices(tree: &Tree) -> bool {
+    let is_device = |kind: &Kind| matches!(kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. });
+    tree.walk()
+        .any(|found| is_device(&found.node.kind) && !found.path.starts_with("dev"))
+}
+
+async fn execute_with(
+    engine: Engine,
+    stage: &mut Stage,
+    run: &Run,
+    program: &Program,
+    mounts: Vec<Mounted>,
+    step: &Step,
 ) -> Result<Made, BuildError> {
     let shared = stage.shared.clone();
-    let engine = shared.engine().await?.clone();
     let image_layers: Vec<Layer> = stage.image.layers().to_vec();
     // First of all: what unpacks a layer also indexes it, and the tree would be a reason to read it once more.
     shared.layers.unpack(&shared, &engine, &image_layers).await?;
@@ -195,14 +233,14 @@ async fn execute(
             gid: identity.gid,
             groups: identity.groups,
         },
-        mounts: mounts::for_process(&mounts, program.script.map(|script| (PIPES, script))),
+        mounts: mounts::for_process(&mounts, program.script.clone().map(|script| (PIPES, script))),
         network: match run.network {
             Network::None => exec::Network::None,
             Network::Default | Network::Host => exec::Network::Host,
         },
     };
     let id = step.id;
-    let kept = stage.take_root();
+    let kept = stage.take_root(&engine);
     let work = Work {
         kept,
         shared: shared.clone(),
@@ -237,6 +275,13 @@ pub(super) struct Root {
     rootfs: Rootfs,
     #[allow(dead_code, reason = "held until the root is gone")]
     scratch: TmpDir,
+}
+
+impl Root {
+    /// Whether it is one of this engine's.
+    pub fn is_of(&self, engine: &Engine) -> bool {
+        self.rootfs.is_of(engine)
+    }
 }
 
 /// What a RUN works on.

@@ -22,6 +22,7 @@ use crate::{
     Digest,
     containerfile::{self, Instruction, InstructionKind, Span, Word},
     event::{Event, StepId},
+    exec::Engine,
     image::{History, Image, Layer},
     layer::LayerIndex,
     plan::{graph, key::Parts},
@@ -308,12 +309,12 @@ impl Stage {
         Ok(&mut self.tree)
     }
 
-    /// The root that the last RUN has left, if no layer came after it.
-    pub fn take_root(&self) -> Option<Root> {
+    /// The root that the last RUN has left, if that is one of this engine's and no layer came after it.
+    pub fn take_root(&self, engine: &Engine) -> Option<Root> {
         let layers = self.image.layers().iter().map(|layer| layer.diff_id);
         let kept = self
             .kept_root()
-            .take_if(|kept| kept.layers.iter().copied().eq(layers));
+            .take_if(|kept| kept.root.is_of(engine) && kept.layers.iter().copied().eq(layers));
         self.drop_root();
         kept.map(|kept| kept.root)
     }

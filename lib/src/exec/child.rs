@@ -35,6 +35,8 @@ pub(super) enum Report {
     Start { code: i32, reason: String },
     /// The work failed, and said this.
     Failed(String),
+    /// The payload was about to make a device node.
+    Device,
 }
 
 impl Report {
@@ -81,6 +83,7 @@ impl Reporter {
             Report::Setup { what, errno } => (3, *errno, what.as_str()),
             Report::Start { code, reason } => (4, *code, reason.as_str()),
             Report::Failed(message) => (5, 0, message.as_str()),
+            Report::Device => (6, 0, ""),
         };
         let text = &text.as_bytes()[..text.floor_char_boundary(TEXT_LIMIT)];
         let mut bytes = vec![tag];
@@ -135,6 +138,7 @@ fn parse(bytes: &[u8]) -> Option<(Report, usize)> {
             code: number,
             reason: text(),
         },
+        6 => Report::Device,
         _ => Report::Failed(text()),
     };
     Some((report, length))

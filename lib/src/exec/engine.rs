@@ -5,7 +5,7 @@ use std::{
     io::{self, Read, Write},
     os::fd::AsFd,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use rbuild_sys::Keep;
@@ -17,7 +17,7 @@ use super::{
     farm::{Farm, View, note},
     ids::Ids,
     probe::{Found, probe, probe_supervision},
-    run::run,
+    run::{How, run},
     supervised::{self, Family, Place, Shared},
 };
 use crate::{
@@ -67,10 +67,16 @@ impl Engine {
     pub fn probe(config: &ProbeConfig) -> Result<Self, Error> {
         let found = match config.isolation {
             Isolation::Supervised => probe_supervision(),
-            Isolation::Mounts => probe(&config.scratch).map_err(|error| match error {
-                Error::Unavailable(missing) => Error::NoMounts(missing),
-                error => error,
-            }),
+            Isolation::Mounts => probe(&config.scratch)
+                .map(|found| Found {
+                    // Mounts it is, and nothing else.
+                    instead: OnceLock::from(None),
+                    ..found
+                })
+                .map_err(|error| match error {
+                    Error::Unavailable(missing) => Error::NoMounts(missing),
+                    error => error,
+                }),
             Isolation::Auto => probe(&config.scratch).or_else(|error| match error {
                 Error::Unavailable(missing) => match probe_supervision() {
                     Ok(found) => Ok(Found {
@@ -98,6 +104,17 @@ impl Engine {
     /// Why this is not something faster; nothing if it is the fastest, or was asked for.
     pub fn instead_of(&self) -> Option<&Missing> {
         self.0.instead_of.as_ref()
+    }
+
+    /// What runs that need device nodes are for, where those cannot be made: in a user namespace. Nothing if they can, if
+    /// there is nothing better, or if this one was asked for.
+    pub fn instead(&self) -> Option<&Self> {
+        // Only root of the whole machine may set `trusted` attributes, and make device nodes.
+        if !self.mounts() || self.0.whiteouts == Whiteouts::Trusted {
+            return None;
+        }
+        let supervision = || probe_supervision().ok().map(Arc::new).map(Self);
+        self.0.instead.get_or_init(supervision).as_ref()
     }
 
     /// How layers on disk must be written for this engine.
@@ -274,7 +291,13 @@ impl Engine {
     ) -> Result<Outcome, Error> {
         match &spec.farm {
             Some(farm) => supervise(spec, farm, cancel, output),
-            None => run(spec, &self.0.ids, self.0.whiteouts, cancel, output),
+            None => {
+                let how = How {
+                    whiteouts: self.0.whiteouts,
+                    without_devices: self.instead().is_some(),
+                };
+                run(spec, &self.0.ids, how, cancel, output)
+            }
         }
     }
 }

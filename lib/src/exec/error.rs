@@ -22,6 +22,10 @@ pub enum Error {
         /// In words.
         reason: String,
     },
+    /// The process was about to make a device node, which nobody may in a user namespace. It was ended, to be run again
+    /// with [`Engine::instead`](super::Engine::instead).
+    #[error("device nodes cannot be made in a user namespace")]
+    Device,
     /// Ended through its [`Cancel`](super::Cancel).
     #[error("cancelled")]
     Cancelled,

@@ -7,6 +7,7 @@ use std::{
         unix::fs::{FileTypeExt, MetadataExt},
     },
     path::Path,
+    sync::OnceLock,
 };
 
 use rbuild_sys::Keep;
@@ -18,7 +19,7 @@ use rustix::{
 use tempfile::TempDir;
 
 use super::{
-    Error, Missing, Whiteouts,
+    Engine, Error, Missing, Whiteouts,
     child::{Doing, Report, Task, die_with},
     ids::{Ids, map_ids, mapping_name, what_forbids_namespaces},
     inside::root::{Writes, file_system, open_in_root, overlay, private_mounts, scaffold},
@@ -34,6 +35,21 @@ pub(super) struct Found {
     pub format: String,
     /// Why it is not something faster.
     pub instead_of: Option<Missing>,
+    /// What can do all that this one cannot, if it is needed.
+    pub instead: OnceLock<Option<Engine>>,
+}
+
+impl Found {
+    /// What works, and nothing better was looked for.
+    pub(super) fn new(ids: Ids, whiteouts: Whiteouts, format: String) -> Self {
+        Self {
+            ids,
+            whiteouts,
+            format,
+            instead_of: None,
+            instead: OnceLock::new(),
+        }
+    }
 }
 
 /// Finds out by doing it: namespaces, mounts, and an overlay on the file system of `scratch`.
@@ -41,22 +57,12 @@ pub(super) fn probe(scratch: &Path) -> Result<Found, Error> {
     if geteuid().is_root() && has_cap_sys_admin() {
         let whiteouts = whiteouts_of_root(scratch)?;
         try_all(scratch, &Ids::Own, whiteouts)?;
-        return Ok(Found {
-            ids: Ids::Own,
-            whiteouts,
-            format: own_format(whiteouts),
-            instead_of: None,
-        });
+        return Ok(Found::new(Ids::Own, whiteouts, own_format(whiteouts)));
     }
     let (namespace, mapping) = map_ids()?;
     let ids = Ids::Mapped(namespace);
     try_all(scratch, &ids, Whiteouts::User)?;
-    Ok(Found {
-        ids,
-        whiteouts: Whiteouts::User,
-        format: mapping_name(&mapping),
-        instead_of: None,
-    })
+    Ok(Found::new(ids, Whiteouts::User, mapping_name(&mapping)))
 }
 
 /// Finds out whether system calls of other processes can be answered.
@@ -69,12 +75,7 @@ pub(super) fn probe_supervision() -> Result<Found, Error> {
             what: finding.name,
             reason: finding.detail,
         })),
-        None => Ok(Found {
-            ids: Ids::Emulated,
-            whiteouts: Whiteouts::User,
-            format: "plain".to_owned(),
-            instead_of: None,
-        }),
+        None => Ok(Found::new(Ids::Emulated, Whiteouts::User, "plain".to_owned())),
     }
 }
 

@@ -23,10 +23,18 @@ use crate::event::Stream;
 /// Output is handed on in pieces of at most this size: what a pipe holds.
 pub(super) const CHUNK: usize = 64 * 1024;
 
+/// What else a run is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    pub whiteouts: Whiteouts,
+    /// Whether it ends when it is about to make a device node.
+    pub without_devices: bool,
+}
+
 pub(super) fn run(
     spec: &RunSpec,
     ids: &Ids,
-    whiteouts: Whiteouts,
+    how: How,
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Outcome, Error> {
@@ -37,7 +45,7 @@ pub(super) fn run(
         what: "start a child process".to_owned(),
         source,
     };
-    let mut running = Running::start(spec, ids, whiteouts).map_err(setup)?;
+    let mut running = Running::start(spec, ids, how).map_err(setup)?;
     let done = running.follow(cancel, output);
     done.map_err(|source| Error::Setup {
         what: "follow a child process".to_owned(),
@@ -54,6 +62,7 @@ pub(super) fn outcome(spec: &RunSpec, report: Report) -> Result<Outcome, Error> 
     Err(match report {
         Report::Exited(code) => return Ok(Outcome::Exited(code)),
         Report::Signaled(signal) => return Ok(Outcome::Signaled(signal)),
+        Report::Device => Error::Device,
         Report::Start { code, reason } => {
             let program = spec.argv.first().map(|name| name.to_string_lossy().into_owned());
             Error::Start {
@@ -74,7 +83,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(spec: &RunSpec, ids: &Ids, whiteouts: Whiteouts) -> io::Result<Self> {
+    fn start(spec: &RunSpec, ids: &Ids, how: How) -> io::Result<Self> {
         let launching = rbuild_sys::launching();
         let (stdout, stdout_writer) = io::pipe()?;
         let (stderr, stderr_writer) = io::pipe()?;
@@ -83,7 +92,8 @@ impl Running {
         let inside = Inside {
             spec,
             ids,
-            whiteouts,
+            whiteouts: how.whiteouts,
+            without_devices: how.without_devices,
             output,
             stop: stop_reader.as_fd(),
             parent: getpid(),

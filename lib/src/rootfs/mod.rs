@@ -71,6 +71,11 @@ impl Rootfs {
         Ok(rootfs)
     }
 
+    /// Whether it was made by this engine, or for one that makes the same.
+    pub fn is_of(&self, engine: &Engine) -> bool {
+        self.engine.format() == engine.format()
+    }
+
     /// What the run writes, in the form that overlayfs gives it.
     fn upper(&self) -> PathBuf {
         self.directory.join("upper")

@@ -32,6 +32,7 @@ fn filter(calls: &[libc::c_long], verdict: Verdict) -> Filter {
     Filter {
         rules: calls.iter().map(rule).collect(),
         otherwise: Verdict::Allow,
+        foreign: Verdict::UNKNOWN,
     }
 }
 

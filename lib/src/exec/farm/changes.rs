@@ -17,7 +17,7 @@ use super::{
     Contents, Farm,
     access::file_type,
     make::seconds,
-    owners::{FIELDS, Meta, key},
+    owners::{FIELDS, Key, Meta, key},
     touched::Extent,
 };
 use crate::{
@@ -167,7 +167,7 @@ impl Compare<'_> {
                 path,
                 what: What::Node(node),
             },
-            inode,
+            inode: inode.map(|key| (key.device, key.number)),
             equals,
         }))
     }
@@ -246,7 +246,7 @@ impl Compare<'_> {
     }
 
     /// What a path is now, and which inode if it may have other names.
-    fn now(&self, path: &Path) -> Result<Option<(Node, Option<(u64, u64)>)>, Error> {
+    fn now(&self, path: &Path) -> Result<Option<(Node, Option<Key>)>, Error> {
         let Some((file, stat)) = self.open(path)? else {
             return Ok(None);
         };
@@ -277,10 +277,7 @@ impl Compare<'_> {
         };
         let several = meta.shared.is_none() && stat.stx_nlink > 1 && kind != Kind::Directory;
         let metadata = meta.metadata(stat.stx_mtime.tv_sec);
-        Ok(Some((
-            Node { metadata, kind },
-            several.then(|| (key.device, key.number)),
-        )))
+        Ok(Some((Node { metadata, kind }, several.then_some(key))))
     }
 }
 

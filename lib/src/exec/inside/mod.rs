@@ -10,10 +10,12 @@
 //! - `system`: `/dev`, `/proc`, `/sys`
 //! - `mounts`: name resolution, and what the RUN asks for
 //! - `payload`: identity, limits, the program
+//! - `devices`: runs that must be told from others since they make device nodes
 //!
 //! Real root is confined by namespaces, by the capabilities that container engines leave to a container's root, by
 //! device nodes that cannot be opened outside of `/dev`, and by what is hidden in `/proc` and `/sys`.
 
+mod devices;
 mod mounts;
 pub(super) mod payload;
 mod place;
@@ -22,7 +24,7 @@ mod system;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rbuild_sys::{Ended, Keep};
+use rbuild_sys::{Ended, Keep, seccomp::Listener};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::Mode,
@@ -32,6 +34,7 @@ use rustix::{
 };
 
 use self::{
+    devices::Watch,
     place::Places,
     root::{Writes, become_root, overlay, private_mounts, scaffold},
 };
@@ -52,6 +55,8 @@ pub(super) struct Inside<'a> {
     pub stop: BorrowedFd<'a>,
     /// The build's process.
     pub parent: Pid,
+    /// Whether the run ends when it is about to make a device node.
+    pub without_devices: bool,
 }
 
 impl Inside<'_> {
@@ -65,18 +70,23 @@ impl Inside<'_> {
         let mut view = self.view()?;
         let monitor =
             pidfd_open(getpid(), PidfdFlags::empty()).doing(|| "get a process handle".to_owned())?;
+        let watch = self.without_devices.then(Watch::new).transpose();
+        let watch = watch.doing(|| "make a pair of sockets".to_owned())?;
         let mut payload = rbuild_sys::fork(Keep::All, || {
-            reporter.watch(|| self.payload(&view, monitor.as_fd()));
+            reporter.watch(|| self.payload(&view, monitor.as_fd(), watch.as_ref()));
             // Only a failure comes here.
             1
         })
         .doing(|| "fork".to_owned())?;
-        if wait_for_any([payload.as_fd(), self.stop, parent.as_fd()])? != 0 {
+        let listener = watch.and_then(Watch::listener);
+        let end = wait_for_end(&payload, [self.stop, parent.as_fd()], listener)?;
+        if end != End::Itself {
             payload.kill();
         }
         let ended = payload.wait().doing(|| "wait for the payload".to_owned())?;
         view.places.remove_made();
         Ok(match ended {
+            _ if end == End::Device => Report::Device,
             Ended::Exited(code) => Report::Exited(code),
             Ended::Signaled(signal) => Report::Signaled(signal),
             Ended::Unknown => Report::Failed("nobody knows how the payload ended".to_owned()),
@@ -131,9 +141,16 @@ impl Inside<'_> {
     }
 
     /// The payload's life until its program takes over.
-    fn payload(&self, view: &View, monitor: BorrowedFd<'_>) -> Result<std::convert::Infallible, Report> {
+    fn payload(
+        &self,
+        view: &View,
+        monitor: BorrowedFd<'_>,
+        watch: Option<&Watch>,
+    ) -> Result<std::convert::Infallible, Report> {
         system::processes(view.proc.as_fd(), &view.null)?;
         become_root(view.root.as_fd())?;
+        // Where it cannot be watched, it is told that it must not make device nodes.
+        let _ = watch.map(Watch::begin);
         payload::become_payload(self.spec, self.output, monitor)
     }
 }
@@ -168,16 +185,39 @@ fn many_descriptors() {
     );
 }
 
-/// Waits until one is readable, and says which.
-fn wait_for_any<const N: usize>(sources: [BorrowedFd<'_>; N]) -> Result<usize, Report> {
-    let mut sources = sources.map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN));
+/// Why the payload ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Itself,
+    /// It should, or nobody needs it any more.
+    Told,
+    /// It was about to make a device node.
+    Device,
+}
+
+fn wait_for_end(
+    payload: &rbuild_sys::Child,
+    told: [BorrowedFd<'_>; 2],
+    mut listener: Option<Listener>,
+) -> Result<End, Report> {
     loop {
+        let [stop, parent] = told;
+        let mut sources: Vec<PollFd<'_>> = [payload.as_fd(), stop, parent]
+            .into_iter()
+            .chain(listener.as_ref().map(|listener| listener.as_fd()))
+            .map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN))
+            .collect();
         match poll(&mut sources, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error).doing(|| "wait".to_owned()),
         }
-        if let Some(ready) = sources.iter().position(|source| !source.revents().is_empty()) {
-            return Ok(ready);
+        match sources.iter().position(|source| !source.revents().is_empty()) {
+            None => {}
+            Some(0) => return Ok(End::Itself),
+            Some(1 | 2) => return Ok(End::Told),
+            Some(_) if sources[3].revents().contains(PollFlags::IN) => return Ok(End::Device),
+            // All that were watched have ended, which their handle says next.
+            Some(_) => listener = None,
         }
     }
 }

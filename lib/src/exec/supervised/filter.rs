@@ -364,6 +364,7 @@ pub(super) fn filter(answered: &[u32], network: Network) -> Filter {
     Filter {
         rules,
         otherwise: Verdict::Fail(libc::ENOSYS as u16),
+        foreign: Verdict::UNKNOWN,
     }
 }
 

@@ -105,6 +105,7 @@ fn filter() -> Filter {
     Filter {
         rules: vec![ask(SYS_getuid), ask(SYS_openat)],
         otherwise: Verdict::Allow,
+        foreign: Verdict::UNKNOWN,
     }
 }
 

@@ -93,14 +93,19 @@ pub struct Rule {
 }
 
 /// Rules in order: the first that fits decides.
-///
-/// System calls of another architecture that the kernel also runs (32-bit programs, x32) fail with ENOSYS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// The rules.
     pub rules: Vec<Rule>,
     /// What happens to all other system calls.
     pub otherwise: Verdict,
+    /// What happens to system calls of another architecture that the kernel also runs: 32-bit programs, x32.
+    pub foreign: Verdict,
+}
+
+impl Verdict {
+    /// It fails as if there were no such call.
+    pub const UNKNOWN: Self = Self::Fail(libc::ENOSYS as u16);
 }
 
 impl Filter {
@@ -114,7 +119,7 @@ impl Filter {
 
     pub(super) fn program(&self) -> Vec<sock_filter> {
         let mut program = vec![load(ARCH), jump(libc::BPF_JEQ, ARCHITECTURE, 1, 0)];
-        let foreign = ret(Verdict::Fail(libc::ENOSYS as u16));
+        let foreign = ret(self.foreign);
         program.push(foreign);
         program.push(load(NUMBER));
         #[cfg(target_arch = "x86_64")]
@@ -287,6 +292,7 @@ mod tests {
                 verdict: Verdict::Fail(77),
             }],
             otherwise: Verdict::Allow,
+            foreign: Verdict::UNKNOWN,
         }
     }
 

@@ -85,3 +85,15 @@ fn groups_of_root() {
     )
     .makes("/etc/group f644 more:x:77:root,nobody\n/o f644 1\\n0");
 }
+
+/// Also where the kernel lets nobody make them: then the step begins again, and nothing is left of its first attempt.
+#[test]
+fn device_nodes() {
+    case(
+        "FROM busybox
+         RUN echo once >> /log && mknod /c c 1 3 && mknod -m 600 /b b 7 0 && chown 5:6 /b && test -c /c
+         RUN mv /c /moved && test -b /b
+         RUN rm /b && test -c /moved && mknod /p p && (mknod /none c 0 0 2> /dev/null || echo no > /whiteout)",
+    )
+    .makes("/log f644 once\n/moved c644 1,3\n/p p644\n/whiteout f644 no");
+}

@@ -70,6 +70,7 @@ pub(super) fn filter(capabilities: CapabilitySet) -> Result<Filter> {
     Ok(Filter {
         rules,
         otherwise: Verdict::Fail(profile.default_errno_ret),
+        foreign: Verdict::UNKNOWN,
     })
 }
 
