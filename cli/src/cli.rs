@@ -4,6 +4,7 @@ mod bundle;
 mod edit;
 mod image;
 mod registries;
+mod serve;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -19,8 +20,9 @@ pub use image::{
     Tags,
 };
 pub use registries::{Creds, RegistryFlags};
+pub use serve::Serve;
 
-use rbuild::Reference;
+use rbuild::{Reference, exec::Isolation};
 
 use crate::options::{Arg, CacheFrom, CacheTo, Compress, Output, Pair, Secret, Size, Ssh};
 
@@ -77,6 +79,8 @@ pub enum Command {
     /// Build as Kaniko's executor does, with its flags
     #[command(disable_help_flag = true)]
     Kaniko(Kaniko),
+    /// Build for others: a build machine for OpenRun's delegated builds
+    Serve(Box<Serve>),
     /// Print the version
     Version,
     /// Print what a shell needs to complete the command line
@@ -253,6 +257,16 @@ pub enum IsolationMode {
     Mounts,
     /// Neither: system calls of the steps are answered by rbuild
     Supervised,
+}
+
+impl From<IsolationMode> for Isolation {
+    fn from(mode: IsolationMode) -> Self {
+        match mode {
+            IsolationMode::Auto => Self::Auto,
+            IsolationMode::Mounts => Self::Mounts,
+            IsolationMode::Supervised => Self::Supervised,
+        }
+    }
 }
 
 /// `--progress`.

@@ -4,12 +4,15 @@
 //! - `command/`: one file per command
 //! - `compat/`: command lines of docker, podman and buildah
 //! - `kaniko/`: Kaniko's executor, by its own command line
+//! - `serve/`: a machine that builds for others
 //! - `options/`: values of flags that have a little language of their own
 //! - `progress/`: what a build shows while it works
 //! - `timings/`: where the time of a build went, as a page
+//! - `certificates`: those of single registries
 //! - `report`: an error as text, hint and exit code
 //! - `interrupt`: what Ctrl-C does
 
+mod certificates;
 mod cli;
 mod command;
 mod compat;
@@ -18,6 +21,7 @@ mod kaniko;
 mod options;
 mod progress;
 mod report;
+mod serve;
 mod style;
 mod timings;
 

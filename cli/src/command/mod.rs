@@ -14,9 +14,9 @@ mod edit;
 mod image;
 mod images;
 mod pages;
-mod prune;
+pub mod prune;
 mod rmi;
-mod session;
+pub mod session;
 pub mod shared;
 mod version;
 
@@ -44,6 +44,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Save(options) => run_async(archive::save(&options, &session)),
         Command::Load(options) => run_async(archive::load(&options, &session)),
         Command::Kaniko(options) => crate::kaniko::run(&options.arguments),
+        Command::Serve(options) => crate::serve::run(&options, session),
         Command::Version => Ok(version::run()?),
         Command::Completions { shell } => Ok(pages::completions(shell)?),
         Command::Man { directory } => Ok(pages::man(&directory)?),

@@ -49,12 +49,17 @@ impl Session {
 
     /// Who asks registries for a command that asks several, and not all on the user's word.
     pub fn registry_for_build(&self) -> Result<Registry> {
-        let all_named = self.flags.creds.iter().all(|creds| creds.host.is_some());
+        self.check_creds()?;
+        self.registry()
+    }
+
+    /// Whether each of `--creds` is for one registry.
+    pub fn check_creds(&self) -> Result<()> {
         ensure!(
-            all_named,
+            self.flags.creds.iter().all(|creds| creds.host.is_some()),
             "a build asks several registries: say which one --creds is for, as in --creds HOST=USER"
         );
-        self.registry()
+        Ok(())
     }
 
     /// The same with another login.
@@ -63,6 +68,11 @@ impl Session {
     }
 
     fn make_registry(&self) -> Result<Registry> {
+        Ok(self.builder().keychain(self.keychain()?).build())
+    }
+
+    /// The logins that the flags and the environment have.
+    pub fn keychain(&self) -> Result<Chain> {
         let flags = &self.flags;
         let mut keychains: Vec<Box<dyn Keychain>> = Vec::new();
         for creds in &flags.creds {
@@ -73,10 +83,11 @@ impl Session {
             None => DockerKeychain::from_environment(),
         }));
         keychains.push(Box::new(CloudKeychain));
-        Ok(self.builder().keychain(Chain::new(keychains)).build())
+        Ok(Chain::new(keychains))
     }
 
-    fn builder(&self) -> Builder {
+    /// How to talk to registries, but for the logins.
+    pub fn builder(&self) -> Builder {
         let flags = &self.flags;
         let mut builder = Registry::builder();
         for host in &flags.insecure {

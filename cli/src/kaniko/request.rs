@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use super::{context::Source, flags::Given};
 use crate::{
+    certificates::{Certificates, Role},
     cli::ProgressMode,
     command::build::request::value,
     options::{Arg, Compress, Pair, Secret},
@@ -272,21 +273,20 @@ fn certificates(given: &Given) -> Result<Option<TempDir>> {
         return Ok(None);
     }
     let directory = TempDir::new().context("cannot make a directory for certificates")?;
-    let copy = |host: &str, from: &str, name: &str| -> Result<()> {
-        let place = directory.path().join(host);
-        fs::create_dir_all(&place).with_context(|| format!("cannot create {}", place.display()))?;
-        fs::copy(from, place.join(name)).with_context(|| format!("cannot read the certificate {from}"))?;
-        Ok(())
+    let made = Certificates::new(directory.path());
+    let add = |host: &str, role: Role, file: &str| {
+        let pem = fs::read(file).with_context(|| format!("cannot read the certificate {file}"))?;
+        made.add(host, role, &pem)
     };
     for (host, file) in authorities {
-        copy(host, file, "registry.crt")?;
+        add(host, Role::Authorities, file)?;
     }
     for (host, files) in clients {
         let Some((certificate, key)) = files.split_once(',') else {
             bail!("--registry-client-cert {host}={files}: expected HOST=CERTIFICATE,KEY");
         };
-        copy(host, certificate, "client.cert")?;
-        copy(host, key, "client.key")?;
+        add(host, Role::Client, certificate)?;
+        add(host, Role::ClientKey, key)?;
     }
     Ok(Some(directory))
 }

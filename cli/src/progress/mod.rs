@@ -63,6 +63,7 @@ struct Shared {
 
 struct State {
     renderer: Option<Box<dyn Renderer>>,
+    out: Box<dyn Write + Send>,
     /// Lines begin with the time.
     timestamps: bool,
     /// Dropped to stop the thread that ticks.
@@ -86,18 +87,28 @@ impl Progress {
             ))),
             _ => Some(Box::new(plain::Plain::default())),
         };
-        let progress = Self(Arc::new(Shared {
-            start: Instant::now(),
-            state: Mutex::new(State {
-                renderer,
-                timestamps: false,
-                ticker: None,
-            }),
-        }));
+        let progress = Self::of(renderer, Box::new(io::stderr()));
         if live && !quiet {
             progress.start_ticking();
         }
         progress
+    }
+
+    /// A line for each event, written here.
+    pub fn plain_to(out: impl Write + Send + 'static) -> Self {
+        Self::of(Some(Box::new(plain::Plain::default())), Box::new(out))
+    }
+
+    fn of(renderer: Option<Box<dyn Renderer>>, out: Box<dyn Write + Send>) -> Self {
+        Self(Arc::new(Shared {
+            start: Instant::now(),
+            state: Mutex::new(State {
+                renderer,
+                out,
+                timestamps: false,
+                ticker: None,
+            }),
+        }))
     }
 
     /// Begins each line with the time, for logs.
@@ -159,7 +170,7 @@ impl State {
             text = lines.flat_map(|line| [time.as_bytes(), line].concat()).collect();
         }
         if !text.is_empty() {
-            let _ = io::stderr().write_all(&text);
+            let _ = self.out.write_all(&text);
         }
     }
 

@@ -44,7 +44,7 @@ fn a_signal_ends_a_run_and_leaves_nothing() {
 }
 
 /// Command lines of this machine that hold a word.
-fn processes_with(word: &str) -> Vec<String> {
+pub fn processes_with(word: &str) -> Vec<String> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
     lines

@@ -9,6 +9,7 @@
 //! - `errors`: one test for each kind
 //! - `interrupt`: Ctrl-C
 //! - `kaniko`: what each flag of Kaniko's executor does
+//! - `serve`: a build machine
 
 mod build;
 mod check;
@@ -23,4 +24,5 @@ mod images;
 mod interrupt;
 mod kaniko;
 mod registries;
+mod serve;
 mod walkthrough;

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     Digest, Hasher,
     containerfile::{Containerfile, Span, ignore::Ignore},
+    layer::Limits,
     plan::key::prefixed,
     registry::without_password,
     store::Store,
@@ -135,7 +136,8 @@ fn tarball(
     let tar = match &options.context {
         Context::Tar(path) => {
             let file = fs::File::open(path).map_err(Problem::io("read the context", path))?;
-            Some(Arc::new(Tarball::read(file, store)?))
+            let limits = options.context_limits.unwrap_or_else(Limits::from_environment);
+            Some(Arc::new(Tarball::read_context(file, limits, store)?))
         }
         Context::Directory(path) => {
             let metadata = fs::metadata(path).map_err(Problem::io("read", path))?;

@@ -154,9 +154,13 @@ impl Layers {
 
     /// Checks those of these layers that only a cache vouches for.
     pub async fn verify_restored(&self, shared: &Arc<Shared>, layers: &[Layer]) -> Result<(), BuildError> {
-        let restored = |layer: &&Layer| shared.caches.is_restored(&layer.descriptor.digest);
-        let each = layers.iter().filter(restored);
-        stream::iter(each.map(|layer| self.verify(shared, layer)))
+        let mut each = Vec::new();
+        for layer in layers {
+            if shared.caches.is_restored(&layer.descriptor.digest) {
+                each.push(self.verify(shared, layer));
+            }
+        }
+        stream::iter(each)
             .buffer_unordered(SIDE_BY_SIDE)
             .try_for_each(|_| std::future::ready(Ok(())))
             .await

@@ -73,7 +73,7 @@ use crate::{
     event::{self, Event, Sink},
     exec::{Cancel, Isolation},
     image::Platform,
-    layer::Compression,
+    layer::{Compression, Limits},
     registry::{Reference, Registry},
     store::Store,
 };
@@ -105,6 +105,7 @@ pub struct Build {
     uncached: Vec<String>,
     oldest: Option<Duration>,
     one_layer: bool,
+    context_limits: Option<Limits>,
     sink: Sink,
     cancel: Option<Cancel>,
 }
@@ -210,6 +211,7 @@ impl Build {
             uncached: Vec::new(),
             oldest: None,
             one_layer: false,
+            context_limits: None,
             sink: event::ignore(),
             cancel: None,
         }
@@ -222,6 +224,12 @@ impl Build {
             Context::Directory(directory) => directory.push(path),
             _ => self.below = Some(path),
         }
+        self
+    }
+
+    /// How much a context that is a [`Context::Tar`] may hold; as much as a layer unless said otherwise.
+    pub fn context_limits(mut self, limits: Limits) -> Self {
+        self.context_limits = Some(limits);
         self
     }
 

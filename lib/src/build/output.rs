@@ -141,11 +141,10 @@ impl Built {
     /// Blobs that the registry has already, or can take from another of its repositories, are not even fetched.
     async fn push(&self, to: &Reference, registry: &Registry) -> Result<Digest, BuildError> {
         let to = to.clone().or_latest();
-        let pushes = self
-            .image
-            .layers()
-            .iter()
-            .map(|layer| self.push_layer(layer, &to, registry));
+        let mut pushes = Vec::new();
+        for layer in self.image.layers() {
+            pushes.push(self.push_layer(layer, &to, registry));
+        }
         stream::iter(pushes)
             .buffer_unordered(SIDE_BY_SIDE)
             .try_collect::<Vec<()>>()
@@ -241,11 +240,10 @@ impl Built {
     }
 
     async fn fetch_all(&self) -> Result<(), BuildError> {
-        let fetches = self
-            .image
-            .layers()
-            .iter()
-            .map(|layer| self.shared.layers.fetch(&self.shared, &layer.descriptor));
+        let mut fetches = Vec::new();
+        for layer in self.image.layers() {
+            fetches.push(self.shared.layers.fetch(&self.shared, &layer.descriptor));
+        }
         stream::iter(fetches)
             .buffer_unordered(SIDE_BY_SIDE)
             .try_collect::<Vec<()>>()

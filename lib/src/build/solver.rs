@@ -244,7 +244,7 @@ async fn finish(shared: &Arc<Shared>) -> Result<Built, BuildError> {
     shared.tell(Event::Planned {
         steps: needed.iter().map(|index| shared.steps_of(*index)).sum(),
     });
-    try_join_all(needed.iter().map(|index| shared.stage(*index))).await?;
+    try_join_all(needed.iter().copied().map(|index| shared.stage(index))).await?;
     let target = shared.stage(shared.graph.target).await?;
     // What is in the image is checked before there is an image.
     shared

@@ -11,7 +11,7 @@ use std::{
 use super::error::{BuildError, Problem};
 use crate::{
     image::Layer,
-    layer::{self, LayerIndex},
+    layer::{self, LayerIndex, Limits},
     store::{Store, TmpDir},
     tree::{Change, Content, Kind, Origin, Tree, What},
 };
@@ -27,10 +27,24 @@ pub(super) struct Tarball {
 impl Tarball {
     /// Lays a tar, compressed or not, down in plain form.
     pub fn read(tar: impl Read + Send, store: &Store) -> Result<Self, BuildError> {
+        Self::read_by(layer::decompress(tar)?, store, |tar, tee| layer::index(tar, tee))
+    }
+
+    /// The same for the context of a build.
+    pub fn read_context(tar: impl Read + Send, limits: Limits, store: &Store) -> Result<Self, BuildError> {
+        let plain = layer::decompress_within(tar, limits)?;
+        Self::read_by(plain, store, |tar, tee| layer::index_context(tar, tee, limits))
+    }
+
+    fn read_by<R: Read>(
+        tar: R,
+        store: &Store,
+        index: impl FnOnce(R, Option<&mut dyn Write>) -> Result<LayerIndex, layer::Error>,
+    ) -> Result<Self, BuildError> {
         let directory = store.tmp_dir()?;
         let plain = directory.path().join("plain.tar");
         let mut out = BufWriter::new(File::create(&plain).map_err(Problem::io("create", &plain))?);
-        let index = layer::index(layer::decompress(tar)?, Some(&mut out))?;
+        let index = index(tar, Some(&mut out))?;
         out.flush().map_err(Problem::io("write", &plain))?;
         Ok(Self {
             index,

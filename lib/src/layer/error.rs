@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use super::TooManyBytes;
 use crate::{Digest, tree};
 
 /// Why a layer could not be read, written, or put on disk.
@@ -121,6 +122,15 @@ pub enum TarFault {
 }
 
 impl Error {
+    /// Whether it is in order but for holding more than [`Limits`](super::Limits) allow.
+    pub fn is_too_large(&self) -> bool {
+        match self {
+            Self::Read(why) => why.get_ref().is_some_and(|inner| inner.is::<TooManyBytes>()),
+            Self::Tar { what, .. } => matches!(what, TarFault::TooLarge(_) | TarFault::TooMany),
+            _ => false,
+        }
+    }
+
     /// For `map_err` on what concerns one file.
     pub(crate) fn disk<E: Into<io::Error>>(
         action: &'static str,

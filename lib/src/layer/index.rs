@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Error, tar::Entries};
+use super::{Error, Limits, tar::Entries};
 use crate::{
     Digest, Hasher,
     tree::{Change, Content, Kind, Node, Origin, What},
@@ -70,6 +70,24 @@ impl LayerIndex {
 /// # Errors
 /// [`Error::Tar`] for whatever is wrong or unsafe in it, naming the entry; [`Error::Write`] when `tee` fails.
 pub fn index(tar: impl Read, tee: Option<&mut dyn Write>) -> Result<LayerIndex, Error> {
+    index_by(tar, tee, Limits::from_environment(), false)
+}
+
+/// The same for a tar with the files of a build's context, which need not be an image's layer.
+pub(crate) fn index_context(
+    tar: impl Read,
+    tee: Option<&mut dyn Write>,
+    limits: Limits,
+) -> Result<LayerIndex, Error> {
+    index_by(tar, tee, limits, true)
+}
+
+fn index_by(
+    tar: impl Read,
+    tee: Option<&mut dyn Write>,
+    limits: Limits,
+    lenient: bool,
+) -> Result<LayerIndex, Error> {
     let mut seen = Seen {
         tar,
         tee,
@@ -77,7 +95,8 @@ pub fn index(tar: impl Read, tee: Option<&mut dyn Write>) -> Result<LayerIndex, 
         size: 0,
         failed: None,
     };
-    let changes = changes(BufReader::with_capacity(BUFFER, &mut seen));
+    let entries = Entries::within(BufReader::with_capacity(BUFFER, &mut seen), limits);
+    let changes = changes(if lenient { entries.lenient() } else { entries });
     if let Some(error) = seen.failed {
         return Err(Error::Write(error));
     }
@@ -99,8 +118,7 @@ pub fn index(tar: impl Read, tee: Option<&mut dyn Write>) -> Result<LayerIndex, 
     Ok(layer)
 }
 
-fn changes(tar: BufReader<impl Read>) -> Result<Vec<Change>, Error> {
-    let mut entries = Entries::new(tar);
+fn changes(mut entries: Entries<BufReader<impl Read>>) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
     while let Some(mut change) = entries.next()? {
         if let What::Node(Node {

@@ -44,6 +44,7 @@ pub use disk::{
     settle_upper, unpack, unpack_contents,
 };
 pub use error::{Error, TarFault};
+pub(crate) use index::index_context;
 pub use index::{LayerIndex, index};
 pub use limits::{Limits, TooManyBytes};
 pub use write::write_tar;

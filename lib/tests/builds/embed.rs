@@ -53,6 +53,24 @@ fn several_at_once() {
     }
 }
 
+/// Builds are tasks as good as any: a program may spawn them.
+#[test]
+fn spawned() {
+    for runtime in runtimes() {
+        let room = Room::new();
+        room.write("f", "text");
+        let layout = format!("oci:{}:app", room.store.root().join("../layout").display());
+        let build = room.build("FROM scratch\nCOPY f /f\n");
+        let (store, registry) = (room.store.clone(), room.registry.clone());
+        let task = runtime.spawn(async move {
+            let built = build.run(&store, &registry).await?;
+            built.write_to(&layout.parse().unwrap(), &registry).await?;
+            Ok::<_, rbuild::BuildError>(built.digest())
+        });
+        runtime.block_on(task).unwrap().unwrap();
+    }
+}
+
 /// Cancelled half-way, a build ends with that error, and all that it started is gone when it does.
 #[test]
 fn cancelled() {

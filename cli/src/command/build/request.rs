@@ -3,11 +3,11 @@
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
-use rbuild::{Reference, build::Build, exec::Isolation};
+use rbuild::{Reference, build::Build};
 
 use super::context;
 use crate::{
-    cli::{self, IsolationMode},
+    cli,
     options::{CacheFrom, CacheTo, Compress, Secret, SecretSource, Ssh},
 };
 
@@ -46,11 +46,7 @@ pub fn build(options: &cli::Build) -> Result<Build> {
     if let Some(Compress(compression)) = options.compression {
         build = build.compression(compression);
     }
-    build = build.isolation(match options.isolation {
-        IsolationMode::Auto => Isolation::Auto,
-        IsolationMode::Mounts => Isolation::Mounts,
-        IsolationMode::Supervised => Isolation::Supervised,
-    });
+    build = build.isolation(options.isolation.into());
     if options.squash {
         build = build.one_layer();
     }

@@ -34,7 +34,8 @@ pub fn content_path(root: &Path, offset: u64) -> PathBuf {
 /// # Errors
 /// [`Error::Tar`] as for [`index`](fn@crate::layer::index), and [`Error::Disk`].
 pub fn unpack_contents(tar: impl Read, root: &Path) -> Result<(), Error> {
-    let mut entries = Entries::new(BufReader::with_capacity(BUFFER, tar));
+    // It was indexed before, for a layer or for a context, and what is wrong with it was said then.
+    let mut entries = Entries::new(BufReader::with_capacity(BUFFER, tar)).lenient();
     while let Some(Change { what, .. }) = entries.next()? {
         let What::Node(Node {
             metadata,

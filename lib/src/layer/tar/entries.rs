@@ -46,6 +46,8 @@ pub(in crate::layer) struct Entries<R> {
     left: u64,
     /// Bytes that the tar may have when its sparse files are written in full.
     most: u64,
+    /// Passes over symlinks that have no target.
+    lenient: bool,
     /// Of the current entry, for errors.
     start: u64,
     name: Vec<u8>,
@@ -66,7 +68,11 @@ struct Extended {
 
 impl<R: BufRead> Entries<R> {
     pub(in crate::layer) fn new(input: R) -> Self {
-        let limits = Limits::from_environment();
+        Self::within(input, Limits::from_environment())
+    }
+
+    /// The same within other limits.
+    pub(in crate::layer) fn within(input: R, limits: Limits) -> Self {
         Self {
             input,
             offset: 0,
@@ -77,9 +83,16 @@ impl<R: BufRead> Entries<R> {
             links: Links::default(),
             left: limits.entries,
             most: limits.bytes,
+            lenient: false,
             start: 0,
             name: Vec::new(),
         }
+    }
+
+    /// Passes over symlinks that have no target, which is how some programs pack every symlink.
+    pub(in crate::layer) fn lenient(mut self) -> Self {
+        self.lenient = true;
+        self
     }
 
     /// The next entry; what was not read of the current one's data is passed over. `None` at the archive's end.
@@ -335,6 +348,9 @@ impl<R: BufRead> Entries<R> {
             }
             _ => size,
         };
+        if self.lenient && kind == b'2' && extended.link.as_deref().unwrap_or(block.link()).is_empty() {
+            return Ok(None);
+        }
         let path = self.links.resolve(clean(&self.name)?)?;
         let (path, what) = match meaning(path)? {
             Meaning::Nothing => return Ok(None),

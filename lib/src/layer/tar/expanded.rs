@@ -16,7 +16,8 @@ pub(in crate::layer) struct Expanded<R> {
 impl<R: BufRead> Expanded<R> {
     pub(in crate::layer) fn new(tar: R) -> Self {
         Self {
-            entries: Entries::new(tar),
+            // What was passed over by the index is passed over here.
+            entries: Entries::new(tar).lenient(),
             zeros: 0,
             ended: false,
         }

@@ -4,31 +4,37 @@ use std::{fs, io::Write as _};
 
 use rbuild::{
     Build, Locator,
-    build::{Context, NamedContext},
+    build::{Context, NamedContext, Problem},
     image::Platform,
-    layer::Compression,
+    layer::{Compression, Limits},
 };
 
 use crate::common::{Made, Room, case};
+
+/// Files of the context, as a tar.
+fn tar(files: &[(&str, &str)]) -> tar::Builder<Vec<u8>> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_uid(5);
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
+    tar
+}
 
 /// A context in a tar is as good as a directory, compressed or not, with ignore file and Containerfile in it.
 #[test]
 fn tars() {
     for compressed in [false, true] {
         let room = Room::new();
-        let mut tar = tar::Builder::new(Vec::new());
-        for (name, content) in [
+        let tar = tar(&[
             ("Containerfile", "FROM scratch\nCOPY . /\n"),
             (".dockerignore", ".dockerignore\nContainerfile\nhidden\n"),
             ("hidden", ""),
             ("d/f", "f\n"),
-        ] {
-            let mut header = tar::Header::new_gnu();
-            header.set_mode(0o644);
-            header.set_uid(5);
-            header.set_size(content.len() as u64);
-            tar.append_data(&mut header, name, content.as_bytes()).unwrap();
-        }
+        ]);
         let mut bytes = tar.into_inner().unwrap();
         if compressed {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -39,6 +45,47 @@ fn tars() {
         fs::write(&path, bytes).unwrap();
         let built = room.run(Build::from_context(Context::Tar(path))).unwrap();
         Made(room.flat(&built)).tree("/d d755\n/d/f f644 f");
+    }
+}
+
+/// Symlinks that were packed without their targets are not there; files behind them are where they should be.
+#[test]
+fn symlinks_without_a_target() {
+    let room = Room::new();
+    let mut tar = tar(&[(
+        "Containerfile",
+        "FROM scratch\nCOPY --exclude=Containerfile . /\n",
+    )]);
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_size(0);
+    tar.append_data(&mut header, "link", &[][..]).unwrap();
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(2);
+    tar.append_data(&mut header, "f", &b"f\n"[..]).unwrap();
+    let path = room.dir.path().join("context.tar");
+    fs::write(&path, tar.into_inner().unwrap()).unwrap();
+    let built = room.run(Build::from_context(Context::Tar(path))).unwrap();
+    Made(room.flat(&built)).tree("/f f644 f");
+}
+
+/// What a tar may hold is for the caller to say.
+#[test]
+fn limits_of_tars() {
+    let room = Room::new();
+    let tar = tar(&[("Containerfile", "FROM scratch\nCOPY f /\n"), ("f", "f\n")]);
+    let path = room.dir.path().join("context.tar");
+    fs::write(&path, tar.into_inner().unwrap()).unwrap();
+    let build = |bytes, entries| {
+        let build = Build::from_context(Context::Tar(path.clone()));
+        room.run(build.context_limits(Limits { bytes, entries }))
+    };
+    assert!(build(10 << 10, 2).is_ok());
+    for (bytes, entries) in [(1 << 10, 2), (10 << 10, 1)] {
+        let error = build(bytes, entries).err().expect("an error");
+        let is_too_large = matches!(error.problem(), Problem::Layer(why) if why.is_too_large());
+        assert!(is_too_large, "{error}");
     }
 }
 
