@@ -82,7 +82,7 @@ pub enum Command {
     /// Build for others: a build machine for OpenRun's delegated builds
     Serve(Box<Serve>),
     /// Print the version
-    Version,
+    Version(Version),
     /// Print what a shell needs to complete the command line
     Completions {
         /// Which shell
@@ -125,6 +125,14 @@ pub struct Load {
     /// The archive [default: standard input]
     #[arg(short, long, value_name = "FILE")]
     pub input: Option<PathBuf>,
+}
+
+/// `rbuild version`.
+#[derive(Args, Debug)]
+pub struct Version {
+    /// Print this, with {{.Version}} in it; {{.Client.Version}} and {{.Server.Version}} are the same
+    #[arg(short, long, value_name = "TEMPLATE")]
+    pub format: Option<String>,
 }
 
 /// `rbuild kaniko`.
@@ -291,6 +299,12 @@ pub struct Images {
     /// Print digests alone
     #[arg(short, long)]
     pub quiet: bool,
+    /// For each print this, with fields in it: {{.Repository}}, {{.Tag}}, {{.Digest}}, {{.CreatedAt}}, {{.Size}}
+    #[arg(long, value_name = "TEMPLATE", conflicts_with_all = ["json", "quiet"])]
+    pub format: Option<String>,
+    /// List only these, as reference=NAME; may be repeated
+    #[arg(long, value_name = "reference=NAME")]
+    pub filter: Vec<Pair>,
     /// List only these
     #[arg(value_name = "NAME")]
     pub names: Vec<Reference>,

@@ -184,6 +184,9 @@ pub struct Inspect {
     /// Print the config, byte for byte
     #[arg(long)]
     pub config: bool,
+    /// Describe it in the fields of `docker inspect`
+    #[arg(long, hide = true, conflicts_with_all = ["config", "raw"])]
+    pub as_docker: bool,
     /// Print the manifest or the index, byte for byte
     #[arg(long, conflicts_with_all = ["config", "platform"])]
     pub raw: bool,
@@ -223,6 +226,9 @@ pub struct Login {
     /// The user
     #[arg(short, long, value_name = "NAME")]
     pub username: String,
+    /// The password, for all to see who can list this machine's processes; better: --password-stdin
+    #[arg(short, long, value_name = "PASSWORD", conflicts_with = "password_stdin")]
+    pub password: Option<String>,
     /// The registry, as in ghcr.io
     #[arg(default_value = "docker.io")]
     pub host: String,

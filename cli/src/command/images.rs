@@ -1,15 +1,22 @@
 //! `rbuild images`
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rbuild::{
     Reference,
     image::{Image, Platform},
     store::{Named, Store},
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::shared::{print, table};
-use crate::{cli::Images, options::human};
+use super::{
+    image::template,
+    shared::{print, table},
+};
+use crate::{
+    cli::Images,
+    options::{Pair, human},
+};
 
 /// A line of the list.
 #[derive(Serialize)]
@@ -23,9 +30,17 @@ struct Row {
 
 /// Lists the images in the store.
 pub fn run(options: &Images, store: &Store) -> Result<()> {
+    let mut names = options.names.clone();
+    for Pair { name, value } in &options.filter {
+        ensure!(
+            name == "reference" && !value.contains(['*', '?', '[']),
+            "--filter {name}={value}: images are found by reference=NAME, without patterns"
+        );
+        names.push(value.parse()?);
+    }
     let wanted = |name: Option<&String>| match name.and_then(|name| name.parse::<Reference>().ok()) {
-        _ if options.names.is_empty() => true,
-        Some(name) => options.names.iter().any(|wanted| is_meant(wanted, &name)),
+        _ if names.is_empty() => true,
+        Some(name) => names.iter().any(|wanted| is_meant(wanted, &name)),
         None => false,
     };
     let rows: Vec<Row> = store
@@ -36,6 +51,12 @@ pub fn run(options: &Images, store: &Store) -> Result<()> {
         .collect();
     if options.json {
         return print(&(serde_json::to_string_pretty(&rows)? + "\n"));
+    }
+    if let Some(format) = &options.format {
+        let lines = rows
+            .iter()
+            .map(|row| Ok(template::fill(format, &fields(row))? + "\n"));
+        return print(&lines.collect::<Result<String>>()?);
     }
     if options.quiet {
         return print(
@@ -65,6 +86,25 @@ fn row(store: &Store, named: Named) -> Row {
         created: image.as_ref().and_then(|image| image.config().created.clone()),
         size: image.map(|image| image.layers().iter().map(|layer| layer.descriptor.size).sum()),
     }
+}
+
+/// A row by the names that docker has for its fields.
+fn fields(row: &Row) -> Value {
+    let none = "<none>";
+    let name = row.name.as_ref().map(|name| name.parse::<Reference>());
+    let (repository, tag) = match &name {
+        Some(Ok(name)) => (name.without_selector().familiar(), name.tag()),
+        _ => (none.to_owned(), None),
+    };
+    json!({
+        "Repository": repository,
+        "Tag": tag.unwrap_or(none),
+        "Name": row.name,
+        "ID": row.digest.chars().skip("sha256:".len()).take(12).collect::<String>(),
+        "Digest": row.digest,
+        "CreatedAt": row.created,
+        "Size": row.size.map(human),
+    })
 }
 
 fn cells_of(row: &Row) -> [String; 4] {

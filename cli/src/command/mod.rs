@@ -45,7 +45,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Load(options) => run_async(archive::load(&options, &session)),
         Command::Kaniko(options) => crate::kaniko::run(&options.arguments),
         Command::Serve(options) => crate::serve::run(&options, session),
-        Command::Version => Ok(version::run()?),
+        Command::Version(options) => Ok(version::run(&options)?),
         Command::Completions { shell } => Ok(pages::completions(shell)?),
         Command::Man { directory } => Ok(pages::man(&directory)?),
     }

@@ -15,11 +15,13 @@ const NAMES: [(&str, &str); 5] = [
 ];
 
 /// Flags that ask for what is so in any case: of which command, which flag.
-const FINE: [(&str, &str); 6] = [
+const FINE: [(&str, &str); 8] = [
     ("rmi", "-f"),
     ("rmi", "--force"),
     ("images", "-a"),
     ("images", "--all"),
+    ("images", "--no-trunc"),
+    ("images", "--digests"),
     ("inspect", "--type=image"),
     ("load", "-q"),
 ];
@@ -63,16 +65,16 @@ pub fn translate(arguments: &mut Vec<OsString>) -> Result<(), String> {
         at += 1;
         at <= 2 || !fine(word)
     });
-    if let Some(flag) = arguments
+    if let Some(at) = arguments
         .iter()
-        .find(|word| word.to_string_lossy().starts_with("--format"))
+        .position(|word| word == "--type")
+        .filter(|_| command == "inspect")
+        && is(at + 1, &["image"], arguments)
     {
-        let shown = flag.to_string_lossy().into_owned();
-        if ["images", "inspect", "version"].contains(&command) {
-            return Err(format!(
-                "{shown} cannot be had: what is printed as JSON is for programs to read"
-            ));
-        }
+        arguments.drain(at..at + 2);
+    }
+    if command == "inspect" {
+        arguments.insert(2, "--as-docker".into());
     }
     Ok(())
 }

@@ -43,7 +43,13 @@ fn what_is_taken() {
         ("docker images -a", "docker images", 0),
         ("podman image rm -f a", "podman rmi a", 0),
         ("docker rmi --force a", "docker rmi a", 0),
-        ("docker inspect --type=image a", "docker inspect a", 0),
+        ("docker inspect --type=image a", "docker inspect --as-docker a", 0),
+        (
+            "podman inspect --type image a -f x",
+            "podman inspect --as-docker a -f x",
+            0,
+        ),
+        ("podman images --format json", "podman images --format json", 0),
         ("docker --version", "docker version", 0),
         ("docker ls a", "docker ls a", 0),
         ("rbuild rm --rm", "rbuild rm --rm", 0),
@@ -79,10 +85,6 @@ fn what_is_refused_with_a_word_on_why() {
         (
             "docker run a",
             "run is about containers, and this program only builds and moves images",
-        ),
-        (
-            "podman images --format json",
-            "--format cannot be had: what is printed as JSON is for programs to read",
         ),
     ] {
         assert_eq!(translated(line), Err(expected.to_owned()), "{line}");

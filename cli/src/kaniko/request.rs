@@ -257,10 +257,16 @@ fn client(given: &Given, mut builder: rbuild::registry::Builder, any: bool, retr
 
 /// The logins in Kaniko's own directory, unless `DOCKER_CONFIG` says where they are.
 fn keychain(given: &Given) -> Option<DockerKeychain> {
-    let directory = given.one("kaniko-dir").unwrap_or("/kaniko");
-    let file = Path::new(directory).join(".docker/config.json");
-    let elsewhere = env::var_os("DOCKER_CONFIG").is_some() || env::var_os("REGISTRY_AUTH_FILE").is_some();
-    (!elsewhere && file.exists()).then(|| DockerKeychain::new(vec![file]))
+    let own = Path::new(given.one("kaniko-dir").unwrap_or("/kaniko")).join(".docker");
+    let said = env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let elsewhere = env::var_os("REGISTRY_AUTH_FILE").is_some();
+    let directory = said.as_ref().unwrap_or(&own);
+    // A secret of Kubernetes' type for logins has its file by the second name.
+    let mut files = ["config.json", ".dockerconfigjson"]
+        .map(|name| directory.join(name))
+        .into_iter();
+    let file = files.find(|file| file.exists())?;
+    (!elsewhere).then(|| DockerKeychain::new(vec![file]))
 }
 
 /// `--registry-certificate` and `--registry-client-cert`, laid out as the library reads them.

@@ -9,6 +9,7 @@
 //! - `errors`: one test for each kind
 //! - `interrupt`: Ctrl-C
 //! - `kaniko`: what each flag of Kaniko's executor does
+//! - `openrun`: an app manager that has its apps built
 //! - `serve`: a build machine
 
 mod build;
@@ -23,6 +24,7 @@ mod hostile;
 mod images;
 mod interrupt;
 mod kaniko;
+mod openrun;
 mod registries;
 mod serve;
 mod walkthrough;

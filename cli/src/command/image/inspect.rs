@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::{Context as _, Result};
 use rbuild::{
+    Reference,
     copy::Source,
     image::{Image, Index, MediaTypeExt, read_small},
 };
@@ -28,6 +29,13 @@ pub async fn run(options: &Inspect, session: &Session) -> Result<()> {
     let image = source.image(&platform).await?;
     if options.config {
         return bytes(&image.encode()?.config);
+    }
+    if options.as_docker {
+        let described = described_by_docker(&options.image, &source, &image);
+        return print(&match &options.format {
+            Some(template) => template::fill(template, &described)? + "\n",
+            None => serde_json::to_string_pretty(&[described])? + "\n",
+        });
     }
     let mut described = describe(&source, &image)?;
     if source.descriptor().media_type.is_index() {
@@ -67,6 +75,35 @@ fn describe(source: &Source, image: &Image) -> Result<Value> {
         "config": image.config().config,
         "layers": layers.collect::<Vec<_>>(),
     }))
+}
+
+/// What programs look for that know `docker inspect`. An image's ID is its digest, as where docker keeps images as
+/// containerd does.
+fn described_by_docker(name: &str, source: &Source, image: &Image) -> Value {
+    let digest = source.descriptor().digest.to_string();
+    let config = image.config();
+    let name = name.parse::<Reference>().ok();
+    let tags = name.iter().map(|name| name.clone().or_latest().familiar());
+    let digests = name
+        .iter()
+        .map(|name| format!("{}@{digest}", name.without_selector().familiar()));
+    let size: u64 = image.layers().iter().map(|layer| layer.descriptor.size).sum();
+    let layers: Vec<_> = image.layers().iter().map(|layer| layer.diff_id).collect();
+    json!({
+        "Id": digest,
+        "RepoTags": tags.collect::<Vec<_>>(),
+        "RepoDigests": digests.collect::<Vec<_>>(),
+        "Digest": digest,
+        "Created": config.created,
+        "Author": config.author,
+        "Architecture": image.platform().architecture,
+        "Os": image.platform().os,
+        "Size": size,
+        "Config": config.config,
+        "Labels": config.config.labels,
+        "RootFS": { "Type": "layers", "Layers": layers },
+        "Annotations": image.annotations(),
+    })
 }
 
 fn bytes(bytes: &[u8]) -> Result<()> {

@@ -10,7 +10,10 @@ use crate::{
 
 /// Asks the registry whether the password is good, and keeps it then.
 pub async fn login(options: &Login, session: &Session) -> Result<()> {
-    let password = session.password()?;
+    let password = match &options.password {
+        Some(password) => password.clone(),
+        None => session.password()?,
+    };
     let host = bare(&options.host)?;
     let keychain = Explicit::new(host, &options.username, &password, "standard input");
     session.registry_with(keychain).check_login(host).await?;

@@ -16,7 +16,7 @@ mod push;
 mod sync;
 mod tag;
 mod tags;
-mod template;
+pub mod template;
 pub mod transfer;
 mod validate;
 
