@@ -19,10 +19,10 @@ pub fn fill(template: &str, value: &Value) -> Result<String> {
         rest: &template,
         value,
     };
-    let (text, end) = template.block(true)?;
-    match end {
-        End::Text => Ok(text),
-        End::Else | End::End => bail!("the template has an end of nothing"),
+    let (text, mark) = template.block(true)?;
+    match mark {
+        Mark::None => Ok(text),
+        Mark::Else | Mark::End => bail!("the template has an end of nothing"),
     }
 }
 
@@ -34,23 +34,23 @@ struct Template<'a> {
 
 /// What a block ends with.
 #[derive(PartialEq, Eq)]
-enum End {
-    Text,
+enum Mark {
+    None,
     Else,
     End,
 }
 
 impl Template<'_> {
     /// Text up to the end of a block; nothing of it is looked up unless it is wanted.
-    fn block(&mut self, wanted: bool) -> Result<(String, End)> {
+    fn block(&mut self, wanted: bool) -> Result<(String, Mark)> {
         let mut text = String::new();
         while let Some((before, after)) = self.rest.split_once("{{") {
             let (action, behind) = after.split_once("}}").context("a {{ in the template has no }}")?;
             self.rest = behind;
             text += before;
             match action.trim() {
-                "end" => return Ok((text, End::End)),
-                "else" => return Ok((text, End::Else)),
+                "end" => return Ok((text, Mark::End)),
+                "else" => return Ok((text, Mark::Else)),
                 action => match action.strip_prefix("if ") {
                     Some(condition) => text += &self.choice(condition, wanted)?,
                     None if wanted => text += &perform(action, self.value)?,
@@ -59,22 +59,19 @@ impl Template<'_> {
             }
         }
         text += std::mem::take(&mut self.rest);
-        Ok((text, End::Text))
+        Ok((text, Mark::None))
     }
 
     /// From behind an `if` to behind its `end`.
     fn choice(&mut self, condition: &str, wanted: bool) -> Result<String> {
         let is_so = wanted && is_true(&operand(condition, self.value)?);
-        let (mut text, mut end) = self.block(is_so)?;
-        if end == End::Else {
-            let (other, after) = self.block(wanted && !is_so)?;
-            if !is_so {
-                text = other;
-            }
-            end = after;
+        let (text, mut mark) = self.block(is_so)?;
+        let mut otherwise = String::new();
+        if mark == Mark::Else {
+            (otherwise, mark) = self.block(wanted && !is_so)?;
         }
-        ensure!(end == End::End, "an if in the template has no end");
-        Ok(text)
+        ensure!(mark == Mark::End, "an if in the template has no end");
+        Ok(if is_so { text } else { otherwise })
     }
 }
 
