@@ -113,6 +113,8 @@ async fn work(server: &Server, upload: Upload, progress: &Progress, cancel: &Can
             bytes: server.limits.unpacked,
             entries: MAX_ENTRIES,
         })
+        // Each context lies in a place of its own.
+        .name(order.image.name())
         .isolation(server.isolation)
         .push_early(order.image.clone())
         .cancelled_by(cancel.clone())

@@ -85,7 +85,8 @@ impl Input {
             escape: parsed.directives.escape,
             file: file.clone(),
         };
-        let identity = format!("{:?} {file}", options.context);
+        let context = || format!("{:?}", options.context);
+        let identity = format!("{} {file}", options.name.clone().unwrap_or_else(context));
         let tarballs = tar.iter().cloned().collect();
         let sources = Sources {
             context: options.context.clone(),

@@ -106,6 +106,7 @@ pub struct Build {
     oldest: Option<Duration>,
     one_layer: bool,
     context_limits: Option<Limits>,
+    name: Option<String>,
     sink: Sink,
     cancel: Option<Cancel>,
 }
@@ -212,6 +213,7 @@ impl Build {
             oldest: None,
             one_layer: false,
             context_limits: None,
+            name: None,
             sink: event::ignore(),
             cancel: None,
         }
@@ -224,6 +226,13 @@ impl Build {
             Context::Directory(directory) => directory.push(path),
             _ => self.below = Some(path),
         }
+        self
+    }
+
+    /// Why a step is not cached is found by a look at the last build of this name; without a name, at the last of the same
+    /// context.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
         self
     }
 

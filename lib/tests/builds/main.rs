@@ -8,6 +8,7 @@
 //! - `leftovers`: what must not stay behind
 //! - `crash`: builds that are killed, and builds side by side
 //! - `elsewhere`: caches that machines share
+//! - `manager`: the example of an app manager
 //! - `embed`: several builds in one process, cancelled and dropped
 //! - `foreign`: layers as some tools make them
 //! - `secrets`: nothing keeps a secret
@@ -22,6 +23,7 @@ mod embed;
 mod foreign;
 mod language;
 mod leftovers;
+mod manager;
 mod property;
 mod registry;
 mod secrets;

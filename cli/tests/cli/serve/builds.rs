@@ -225,6 +225,24 @@ fn logs() {
     client::send(&server.address, bare.as_bytes()).is(401);
 }
 
+/// Why a step is not cached is told by a look at the last build of the same image.
+#[test]
+fn what_has_changed_is_told() {
+    let registry = TestRegistry::start();
+    let server = Server::start(&[]);
+    let log = |tag: &str, text: &str| {
+        let context = tar_gz(&[("Containerfile", "FROM scratch\nCOPY f /f\n"), ("f", text)]);
+        let image = format!("app:{tag}");
+        let form = Form::new(&meta(&registry.host(), &image), &context).header("X-Build-Id", tag);
+        server.post(&form).is(200);
+        server.get(&format!("/builds/{tag}/log")).body
+    };
+    assert!(log("one", "1").contains("not cached"));
+    assert!(log("two", "1").contains("#2 cached"));
+    let text = log("three", "2");
+    assert!(text.contains("not cached: f changed"), "{text}");
+}
+
 /// A failure is told in words, with what the step wrote.
 #[test]
 fn a_failed_build_is_told() {
