@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{
     Gate, Server, TOKEN,
     client::{self, Form, tar_gz, tar_gz_of_links},
-    eventually, meta,
+    eventually, files, meta,
 };
 use crate::common::{Place, push_busybox};
 
@@ -37,13 +37,15 @@ fn file(server: &Server, image: &str, path: &str) -> String {
 fn twenty_at_once() {
     let registry = TestRegistry::start();
     let server = Server::start(&["--jobs", "3", "--queue", "17"]);
-    let text = "FROM scratch\nARG VERSION\nLABEL v=$VERSION\nCOPY f /f\n";
+    let text = "FROM scratch\nARG VERSION\nLABEL v=$VERSION\nCOPY f large /\n";
+    let large = "x".repeat(8 << 20);
     thread::scope(|scope| {
         let posted: Vec<_> = (0..20)
             .map(|i| {
-                let (server, host) = (&server, registry.host());
+                let (server, large, host) = (&server, &large, registry.host());
                 scope.spawn(move || {
-                    let context = tar_gz(&[("Containerfile", text), ("f", &format!("app {i}"))]);
+                    let own = format!("app {i}");
+                    let context = tar_gz(&[("Containerfile", text), ("f", &own), ("large", large)]);
                     server
                         .post(&Form::new(&meta(&host, &format!("app{i}:1")), &context))
                         .is(200)
@@ -64,6 +66,9 @@ fn twenty_at_once() {
     });
     assert_eq!(server.metric("rbuild_builds_total{result=\"succeeded\"}"), "20");
     assert_eq!(server.metric("rbuild_builds_running"), "0");
+    // All contexts together have 160 MB; what compresses has a few for each processor.
+    let most = 100 + 8 * thread::available_parallelism().unwrap().get() as u64;
+    assert!(server.peak() < most << 20, "{}", server.peak());
     assert_eq!(server.end().code(), Some(0));
 }
 
@@ -170,10 +175,7 @@ fn sigterm_drains() {
     let mut server = server;
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
     assert!(TcpStream::connect(&server.address).is_err());
-    assert_eq!(
-        super::files(&server.place.path("store/tmp")),
-        Vec::<String>::new()
-    );
+    assert_eq!(files(&server.place.path("store/tmp")), Vec::<String>::new());
 }
 
 /// A build that takes longer than it may is stopped.
@@ -223,6 +225,21 @@ fn logs() {
     server.get("/builds/other/log").is(404);
     let bare = "GET /builds/app-1/log HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     client::send(&server.address, bare.as_bytes()).is(401);
+}
+
+/// With nobody at work, the store is no larger than it may be.
+#[test]
+fn the_store_is_bounded() {
+    let registry = TestRegistry::start();
+    for (flags, is_kept) in [(&[][..], true), (&["--keep-bytes", "1"], false)] {
+        let server = Server::start(flags);
+        let context = tar_gz(&[("Containerfile", "FROM scratch\nCOPY f /f\n"), ("f", "text")]);
+        server
+            .post(&Form::new(&meta(&registry.host(), "app"), &context))
+            .is(200);
+        let blobs = files(&server.place.path("store/blobs"));
+        assert_eq!(!blobs.is_empty(), is_kept, "{blobs:?}");
+    }
 }
 
 /// Why a step is not cached is told by a look at the last build of the same image.

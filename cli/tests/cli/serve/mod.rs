@@ -87,9 +87,15 @@ impl Server {
         eventually(&format!("{name} {value}"), || self.metric(name) == value);
     }
 
-    /// Its process.
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    /// The most memory that it has had so far, in bytes.
+    pub fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        kilobytes << 10
     }
 
     pub fn signal(&self, name: &str) {
