@@ -209,8 +209,8 @@ pub struct Digest {
 /// `rbuild tags`.
 #[derive(Args, Debug)]
 pub struct Tags {
-    /// The repository
-    pub repository: Reference,
+    /// A repository, as in ghcr.io/me/app; or a layout or an archive, as in oci:DIR
+    pub repository: String,
 }
 
 /// `rbuild delete`.

@@ -1,10 +1,15 @@
 //! Images that strangers could make: each is refused, or stays where it is unpacked, whoever unpacks it.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use rbuild_testutils::{
     cages::{Cage, inside},
     hostile::{Image, Tar, gzip},
+    program_for_children,
 };
 use serde_json::json;
 
@@ -13,22 +18,24 @@ use crate::common::{PROGRAM, Place, Ran};
 /// Where a test looks for what got out.
 const CANARY: &str = "nobody has touched this";
 
-/// Reads and unpacks an image in two kinds of place; `check` sees what unpacking came to, and the files.
+/// The command, where every cage can run it.
+fn program() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| program_for_children(Path::new(PROGRAM)))
+}
+
+/// Reads and unpacks an image in all kinds of place; `check` sees what unpacking came to, and the files.
 fn meet(image: impl Fn(&Path) -> Image, check: impl Fn(&Ran, &Path)) {
-    for cage in [Cage::Root, Cage::Restricted] {
+    let program = program();
+    for cage in Cage::ALL {
         inside(cage, |room| {
             let place = Place::within(room);
-            // A copy is for processes without threads, as cages are.
-            let program = match cage {
-                Cage::Root => PROGRAM.into(),
-                _ => place.copy_of_program(),
-            };
             let outside = place.path("outside");
             fs::create_dir(&outside).unwrap();
             fs::write(outside.join("canary"), CANARY).unwrap();
             image(&outside).write(&place.path("layout"));
             let run = |arguments: &[&str]| {
-                let mut command = place.command_through(&program, arguments);
+                let mut command = place.command_through(program, arguments);
                 command.env("TMPDIR", place.path("."));
                 command
                     .env("RBUILD_MAX_LAYER_BYTES", "1000000")
@@ -44,10 +51,10 @@ fn meet(image: impl Fn(&Path) -> Image, check: impl Fn(&Ran, &Path)) {
             };
             for command in looks {
                 let ran = run(&[command, "oci:layout"]);
-                assert!(matches!(ran.code, Some(0 | 125)), "{command}: {ran:?}");
+                assert!(matches!(ran.code, Some(0 | 125)), "{cage:?}: {command}: {ran:?}");
             }
             let ran = run(&["unpack", "--image", "layout", "bundle"]);
-            assert!(matches!(ran.code, Some(0 | 125)), "{ran:?}");
+            assert!(matches!(ran.code, Some(0 | 125)), "{cage:?}: {ran:?}");
             check(&ran, &place.path("bundle/rootfs"));
             assert_eq!(fs::read_to_string(outside.join("canary")).unwrap(), CANARY);
             assert_eq!(names(&outside), ["canary"]);

@@ -22,6 +22,7 @@ mod edit;
 mod errors;
 mod hostile;
 mod images;
+mod interop;
 mod interrupt;
 mod kaniko;
 mod openrun;

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _, process::Stdio};
 
-use rbuild_testutils::registry::{Auth, TestRegistry};
+use rbuild_testutils::registry::{Auth, Kind, TestRegistry};
 
 use crate::common::{BUSYBOX, Place, push_busybox};
 
@@ -86,6 +86,67 @@ fn mirrors_and_short_names_are_heeded() {
 }
 
 #[test]
+fn short_names_are_looked_for_in_builds_too() {
+    let (empty, registry) = (TestRegistry::start(), TestRegistry::start());
+    push_busybox(&registry);
+    let search = format!(
+        "unqualified-search-registries = [\"{}\", \"{}\"]\n",
+        empty.host(),
+        registry.host()
+    );
+    let alias = format!("[aliases]\nother = \"{}/busybox\"\n", registry.host());
+    for (name, asked) in [("busybox", true), ("busybox:latest", true), ("other", false)] {
+        let place = Place::new();
+        let file = place.write("registries.conf", &format!("{search}{alias}"));
+        let conf = format!("--registries-conf={}", file.display());
+        place.write(
+            "Containerfile",
+            &format!("FROM {name}\nCOPY --from={name} /bin/busybox /copy\nRUN --mount=from={name},target=/m test -e /m/bin/sh\n"),
+        );
+        empty.forget();
+        place.run(["build", "-q", "-t", "built", &conf, "."]).succeeded();
+        assert_eq!(empty.count(Kind::ManifestHead) > 0, asked, "{name}");
+        let inspected = place.run(["inspect", "built"]).succeeded().stdout;
+        let recorded = "\"org.opencontainers.image.base.name\": \"127.0.0.1:[PORT]/busybox:latest\"";
+        assert!(inspected.contains(recorded), "{inspected}");
+        // What was found once is not looked for again.
+        empty.forget();
+        registry.forget();
+        place.run(["build", "-q", &conf, "."]).succeeded();
+        assert_eq!(
+            (empty.seen(), registry.seen()),
+            (Vec::new(), Vec::new()),
+            "{name}"
+        );
+        place.run(["pull", "-q", name, &conf]).succeeded();
+        assert_eq!(
+            place
+                .run(["tags", name.split(':').next().unwrap(), &conf])
+                .succeeded()
+                .stdout,
+            "latest\n"
+        );
+        empty.forget();
+        place.run(["ls", name, &conf]).succeeded();
+        assert_eq!(empty.count(Kind::ManifestHead), 0, "{name} is in the store");
+        let missing = place.run(["ls", "nonesuch", &conf]);
+        let expected = format!(
+            "error: nonesuch: no registry to search gave it: 127.0.0.1:[PORT]/nonesuch: no such image in the registry; 127.0.0.1:[PORT]/nonesuch: no such image in the registry"
+        );
+        assert!(missing.stderr.starts_with(&expected), "{}", missing.stderr);
+        place.write(
+            "registries.conf",
+            &format!("{search}short-name-mode = \"enforcing\"\n{alias}"),
+        );
+        let enforced = place.run(["digest", "unheard-of", &conf]).stderr;
+        assert!(
+            enforced.contains("short-name-mode is enforcing: write it in full"),
+            "{enforced}"
+        );
+    }
+}
+
+#[test]
 fn many_images_are_copied_at_once() {
     let (place, registry) = (Place::new(), TestRegistry::start());
     let base = format!("oci:{BUSYBOX}");
@@ -112,6 +173,8 @@ fn many_images_are_copied_at_once() {
         .succeeded()
         .stdout;
     assert_eq!(tags, "1\n2\n");
+    let names = place.run(["tags", "oci:all"]).succeeded().stdout;
+    assert_eq!(names, "one:1\none:2\ntwo:1\n");
     let ran = place.run(["sync", "--keep-going", &of("nothing:1"), &of("one:1"), "dir:each"]);
     assert_eq!(ran.code, Some(125));
     assert!(

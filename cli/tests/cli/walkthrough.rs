@@ -11,7 +11,7 @@ use std::{
 use rbuild_testutils::{
     DockerRegistry,
     cages::{Cage, inside},
-    need, skip,
+    need, program_for_children, skip,
 };
 
 use crate::common::{BUSYBOX, PROGRAM, Place, Ran};
@@ -132,14 +132,51 @@ fn podman_takes(place: &Place, archive: &Path) {
     ]);
     let history = String::from_utf8_lossy(&history.stdout).into_owned();
     assert!(history.starts_with("rbuild repack"), "{history}");
+    podman_serves(place);
 }
 
+/// The page that was put into the image, served from a container of it over HTTP.
+fn podman_serves(place: &Place) {
+    let script = place.write("serve.sh", SERVE);
+    let conf = place.write(
+        "containers.conf",
+        "[containers]\ndefault_ulimits = []\n[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n",
+    );
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-eu"])
+        .arg(script)
+        .current_dir(place.path("."));
+    let output = command.env("CONTAINERS_CONF", conf).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && text.ends_with("served\n"),
+        "{}",
+        place.finish(&output).stderr
+    );
+}
+
+/// The machine may have no cgroups that a runtime could use, nor a network of its own for a container: the page is asked for
+/// inside of it.
+const SERVE: &str = r#"
+umount /sys/fs/cgroup/unified 2>/dev/null || true
+page='httpd -p 127.0.0.1:8080 -h /srv && wget -q -O - http://127.0.0.1:8080/page'
+exec podman --root "$PWD/podman" --runroot "$PWD/podman-run" --storage-driver vfs run --rm --cgroups=disabled --network=none \
+    --ulimit host localhost/busybox:patched sh -c "$page"
+"#;
+
 #[test]
-fn the_same_where_nothing_is_allowed() {
+fn the_same_in_every_cage() {
     let Some(registry) = registry() else { return };
-    inside(Cage::Restricted, |room| {
-        let place = Place::within(room);
-        let program = place.copy_of_program();
-        walk(&place, program, registry.host());
-    });
+    let program = program_for_children(Path::new(PROGRAM));
+    for cage in [
+        Cage::PodRoot,
+        Cage::Rootless,
+        Cage::RootlessSingle,
+        Cage::Restricted,
+    ] {
+        inside(cage, |room| {
+            walk(&Place::within(room), program.clone(), registry.host())
+        });
+    }
 }

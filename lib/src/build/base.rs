@@ -95,10 +95,7 @@ async fn find(shared: &Arc<Shared>, name: &str, platform: &Platform) -> Result<F
         {
             at(shared, &locator, platform).await
         }
-        None => match name.parse::<Reference>() {
-            Ok(reference) => referenced(shared, &reference, platform).await,
-            Err(error) => Err(Problem::Value(error.to_string()).into()),
-        },
+        None => in_a_registry(shared, name, platform).await,
     };
     let (image, reference) = found.map_err(|error: BuildError| error.about_base(name))?;
     check_platform(shared, name, &image, platform);
@@ -127,7 +124,9 @@ fn check_platform(shared: &Shared, name: &str, image: &Image, wanted: &Platform)
 
 async fn at(shared: &Arc<Shared>, locator: &Locator, platform: &Platform) -> Result<Found, BuildError> {
     match locator {
-        Locator::Registry(reference) => return referenced(shared, reference, platform).await,
+        Locator::Registry(reference) => {
+            return referenced(shared, &reference.clone().or_latest(), platform).await;
+        }
         Locator::Store(name) => return Ok((of_store(shared, name, platform).await?, None)),
         _ => {}
     }
@@ -143,6 +142,20 @@ async fn at(shared: &Arc<Shared>, locator: &Locator, platform: &Platform) -> Res
     Ok((image, None))
 }
 
+/// An image by a name that may lack its registry: what is here already is not looked for elsewhere.
+async fn in_a_registry(shared: &Arc<Shared>, name: &str, platform: &Platform) -> Result<Found, BuildError> {
+    let candidates = shared.registry.candidates(name)?;
+    if candidates.len() > 1 {
+        for candidate in candidates {
+            if let Some(found) = here(shared, &candidate.or_latest(), platform).await? {
+                return Ok(found);
+            }
+        }
+    }
+    let reference = shared.registry.locate(name).await?;
+    referenced(shared, &reference.or_latest(), platform).await
+}
+
 /// What a name in a registry stood for when it was last asked.
 #[derive(Serialize, Deserialize)]
 struct Pulled {
@@ -156,20 +169,10 @@ async fn referenced(
     reference: &Reference,
     platform: &Platform,
 ) -> Result<Found, BuildError> {
-    let reference = reference.clone().or_latest();
-    if let Some(image) = in_store(shared, &reference, platform).await? {
-        return Ok((image, None));
+    if let Some(found) = here(shared, reference, platform).await? {
+        return Ok(found);
     }
-    let key = pulled_key(&reference, platform);
-    let places = shared.registry.places(&reference);
-    let places = places.map_err(|error| Problem::Value(format!("a mirror: {error}")))?;
-    if !shared.options.pull
-        && let Some(image) = pulled_before(shared, &key, platform).await?
-    {
-        let first = places.into_iter().next().unwrap_or_else(|| reference.clone());
-        shared.layers.know_image(image.layers(), &Origin::Registry(first));
-        return Ok((image, Some(reference)));
-    }
+    let (key, places) = (pulled_key(reference, platform), places(shared, reference)?);
     let (image, place) = pull_from(shared, places, platform).await?;
     let origin = Origin::Registry(place);
     let descriptor = image.encode()?.descriptor.clone();
@@ -194,7 +197,34 @@ async fn referenced(
         })
         .await?;
     shared.layers.know_image(image.layers(), &origin);
-    Ok((image, Some(reference)))
+    Ok((image, Some(reference.clone())))
+}
+
+/// An image of a registry's name that is in the store, or was pulled before and need not be again.
+async fn here(
+    shared: &Arc<Shared>,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<Option<Found>, BuildError> {
+    if let Some(image) = in_store(shared, reference, platform).await? {
+        return Ok(Some((image, None)));
+    }
+    if shared.options.pull {
+        return Ok(None);
+    }
+    let Some(image) = pulled_before(shared, &pulled_key(reference, platform), platform).await? else {
+        return Ok(None);
+    };
+    let first = places(shared, reference)?.into_iter().next();
+    let origin = Origin::Registry(first.unwrap_or_else(|| reference.clone()));
+    shared.layers.know_image(image.layers(), &origin);
+    Ok(Some((image, Some(reference.clone()))))
+}
+
+/// Where to look for an image.
+fn places(shared: &Shared, reference: &Reference) -> Result<Vec<Reference>, BuildError> {
+    let places = shared.registry.places(reference);
+    places.map_err(|error| Problem::Value(format!("a mirror: {error}")).into())
 }
 
 /// Manifest and config of an image, and the first place that has it; else, why the last place has not.

@@ -338,8 +338,11 @@ impl Registry {
             return Err(Failure { error, again });
         }
         let body = self.body(response, at, MAX_TOKEN_BODY).await?;
-        Ok(serde_json::from_slice(&body)
-            .map_err(|error| failed(format!("its answer is no token: {error}")))?)
+        let no_token = |error| {
+            let message = format!("{} gives no token: {error}", wanted.realm);
+            Error::new(at, Cause::Protocol(message))
+        };
+        Ok(serde_json::from_slice(&body).map_err(no_token)?)
     }
 }
 

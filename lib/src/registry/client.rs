@@ -112,14 +112,36 @@ impl Registry {
         Ok(places)
     }
 
-    /// What a name means that may lack its registry: by the aliases and the registries to search in `registries.conf`,
-    /// else docker's own.
+    /// What a name may mean that may lack its registry, the likeliest first: by the aliases and the registries to search in
+    /// `registries.conf`, else docker's own. At least one.
     ///
     /// # Errors
-    /// If it is no name, or the file is not valid.
-    pub fn expand(&self, name: &str) -> Result<Reference, Error> {
-        let expanded = self.registries(name)?.expand(name);
-        expanded.map_err(|error| Error::new(name, Cause::Protocol(error.to_string())))
+    /// If it is no name, the file is not valid, or wants names to be clear and this one is not.
+    pub fn candidates(&self, name: &str) -> Result<Vec<Reference>, Error> {
+        let found = self.registries(name)?.candidates(name);
+        found.map_err(|cause| Error::new(name, cause))
+    }
+
+    /// The first of the [`candidates`](Self::candidates) that a registry has. A single one is not asked for.
+    ///
+    /// # Errors
+    /// Those of `candidates`, and what all registries said if none gives it.
+    pub async fn locate(&self, name: &str) -> Result<Reference, Error> {
+        let mut candidates = self.candidates(name)?;
+        if candidates.len() == 1
+            && let Some(only) = candidates.pop()
+        {
+            return Ok(only);
+        }
+        let mut errors = Vec::new();
+        for candidate in candidates {
+            match self.must_digest(&candidate).await {
+                Ok(_) => return Ok(candidate),
+                // Many say "not allowed" about what they do not have.
+                Err(error) => errors.push(error),
+            }
+        }
+        Err(Error::new(name, Cause::Nowhere(errors)))
     }
 
     fn registries(&self, at: &(impl std::fmt::Display + ?Sized)) -> Result<&Registries, Error> {
@@ -289,6 +311,7 @@ mod tests {
         check(registry.mount_blob(at, Digest::of(""), "a"));
         check(registry.push_blob(at, &blob, None, &|| Ok(Box::new(std::io::empty())), &sink));
         check(registry.push_manifest(at, &blob.media_type, bytes::Bytes::new()));
+        check(registry.locate(""));
         check(registry.tags(at));
         check(registry.referrers(at, None));
         check(registry.download("", None, || Ok(Vec::new()), &sink));

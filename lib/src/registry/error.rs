@@ -141,6 +141,12 @@ pub enum Cause {
     /// Configuration forbids this registry.
     #[error("registries.conf blocks this registry")]
     Blocked,
+    /// A name without a registry may mean several images.
+    #[error("it may mean {}, and short-name-mode is enforcing: write it in full", .0.join(" or "))]
+    Ambiguous(Vec<String>),
+    /// No registry gave the image of a name that may mean several.
+    #[error("no registry to search gave it: {}", Each(.0))]
+    Nowhere(Vec<Error>),
     /// The certificates or keys for this host cannot be used.
     #[error("no secure connection to {host}: {reason}")]
     Tls {
@@ -198,6 +204,16 @@ impl fmt::Display for Said<'_> {
     }
 }
 
+/// Errors in one line.
+struct Each<'a>(&'a [Error]);
+
+impl fmt::Display for Each<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&errors.join("; "))
+    }
+}
+
 impl Error {
     pub(super) fn new(place: &(impl fmt::Display + ?Sized), cause: Cause) -> Self {
         Self {
@@ -224,5 +240,11 @@ impl Error {
     /// Whether the registry answered, and does not have it.
     pub fn is_not_found(&self) -> bool {
         matches!(self.cause, Cause::NotFound { .. })
+    }
+
+    /// Whether the registry asks to come back later (429).
+    pub(super) fn is_busy(&self) -> bool {
+        let busy = reqwest::StatusCode::TOO_MANY_REQUESTS;
+        matches!(self.cause, Cause::Status { status, .. } if status == busy)
     }
 }

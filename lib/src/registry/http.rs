@@ -143,7 +143,8 @@ impl Registry {
                 }
                 Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
                 Ok(Ok(None)) => return Ok(body.freeze()),
-                Ok(Err(error)) => return Err(failure(at, error)),
+                // What breaks off half-way does not say where.
+                Ok(Err(error)) => return Err(failure(at, error.with_url(response.url().clone()))),
                 Err(_) => return Err(silent(at, response.url(), idle)),
             }
         }

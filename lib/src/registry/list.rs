@@ -1,11 +1,14 @@
 //! Tags, referrers, and taking manifests away.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use oci_client::secrets::RegistryAuth;
 use reqwest::StatusCode;
 
-use super::{Cause, Error, Kind, Reference, Registry, auth::Access, host::Host};
+use super::{Cause, Error, Kind, Reference, Registry, auth::Access, host::Host, retry::Failure};
 use crate::{Digest, image::Descriptor};
 
 /// Tags asked for at once.
@@ -34,6 +37,9 @@ impl Registry {
     }
 
     async fn tags_after(&self, at: &Reference, last: Option<String>) -> Result<Vec<String>, Error> {
+        if self.shows_certificate(at)? {
+            return self.own_tags(at, PAGE, last.as_deref()).await;
+        }
         let question = |question: super::oci::Question| {
             let last = last.clone();
             async move {
@@ -45,7 +51,10 @@ impl Registry {
                     .await
             }
         };
-        Ok(self.ask(at, question).await?.tags)
+        match self.ask(at, question).await {
+            Err(error) if error.is_busy() => self.own_tags(at, PAGE, last.as_deref()).await,
+            answer => Ok(answer?.tags),
+        }
     }
 
     /// The manifests that refer to an image as their subject: signatures, attestations, bills of materials. With
@@ -59,6 +68,20 @@ impl Registry {
         artifact_type: Option<&str>,
     ) -> Result<Vec<Descriptor>, Error> {
         let at = at.without_selector().with_digest(self.must_digest(at).await?);
+        let mut found = match self.shows_certificate(&at)? {
+            true => self.own_referrers(&at).await?,
+            false => self.referrers_asked(&at, artifact_type).await?,
+        };
+        // Registries need not filter.
+        found.retain(|descriptor| artifact_type.is_none() || descriptor.artifact_type() == artifact_type);
+        Ok(found)
+    }
+
+    async fn referrers_asked(
+        &self,
+        at: &Reference,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, Error> {
         let question = |question: super::oci::Question| {
             let kind = artifact_type.map(str::to_owned);
             async move {
@@ -68,23 +91,23 @@ impl Registry {
                     .await
             }
         };
-        let index = self.ask(&at, question).await?;
+        let index = match self.ask(at, question).await {
+            Err(error) if error.is_busy() => return self.own_referrers(at).await,
+            answer => answer?,
+        };
         let descriptors = index.manifests.into_iter().map(|entry| {
             let value = serde_json::to_value(entry)?;
             serde_json::from_value::<Descriptor>(value)
         });
         let unreadable = |error| {
             let message = format!("the list of referrers cannot be read: {error}");
-            Error::new(&at, Cause::Protocol(message))
+            Error::new(at, Cause::Protocol(message))
         };
-        let mut found: Vec<Descriptor> = descriptors.collect::<Result<_, _>>().map_err(unreadable)?;
-        // Registries need not filter.
-        found.retain(|descriptor| artifact_type.is_none() || descriptor.artifact_type() == artifact_type);
-        Ok(found)
+        descriptors.collect::<Result<_, _>>().map_err(unreadable)
     }
 
     /// The digest that a name stands for, which must be there.
-    async fn must_digest(&self, at: &Reference) -> Result<Digest, Error> {
+    pub(super) async fn must_digest(&self, at: &Reference) -> Result<Digest, Error> {
         let found = match at.digest() {
             Some(digest) => Some(digest),
             None => self.digest(at).await?,
@@ -102,20 +125,18 @@ impl Registry {
     pub async fn delete(&self, at: &Reference) -> Result<(), Error> {
         let digest = self.must_digest(at).await?;
         let path = format!("/v2/{}/manifests/{digest}", at.repository());
-        let retry = self.inner.settings.retry;
-        retry
-            .run(at, async || {
-                let delete = |host: &Host| host.client.delete(host.url(&path));
-                let response = self.request(at, &Access::delete(at), delete).await?;
-                self.expect(
-                    response,
-                    at,
-                    Kind::Image,
-                    &[StatusCode::ACCEPTED, StatusCode::OK, StatusCode::NO_CONTENT],
-                )
-                .await
-            })
-            .await
-            .map(drop)
+        let tried = AtomicBool::new(false);
+        let attempt = async || -> Result<(), Failure> {
+            let again = tried.swap(true, Ordering::Relaxed);
+            let delete = |host: &Host| host.client.delete(host.url(&path));
+            let response = self.request(at, &Access::delete(at), delete).await?;
+            // It was there before: what was lost is only the answer.
+            if response.status() == StatusCode::NOT_FOUND && again {
+                return Ok(());
+            }
+            let good = [StatusCode::ACCEPTED, StatusCode::OK, StatusCode::NO_CONTENT];
+            self.expect(response, at, Kind::Image, &good).await.map(drop)
+        };
+        self.inner.settings.retry.run(at, attempt).await
     }
 }

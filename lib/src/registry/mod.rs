@@ -6,7 +6,7 @@
 //! - `client`: [`Registry`] and its settings; everything below is one more group of its methods
 //! - `manifest`, `pull`, `push`, `list`: what can be asked of a registry
 //! - `download`: files from any web server, by the same rules
-//! - `oci`: what of that oci-client asks for us
+//! - `oci`: what of that oci-client asks for us; `lists`: the same where it cannot
 //! - `blobs`: a repository as a [`Blobs`](crate::image::Blobs), for code that blocks
 //! - `http`: one request, with the login it needs, and every failure put into words
 //! - `retry`: which failures are worth another attempt, and when
@@ -23,6 +23,7 @@
 //!
 //! [oci-client](oci_client) lists tags and referrers, stands in for the referrers API where a registry has none, and knows
 //! the form of the protocol's errors. These are questions with small answers: asked again from the start when they fail.
+//! Where a client certificate is to be shown, or a registry is busy, we ask them.
 //!
 //! Our own requests, through one reqwest client for each host, do what moves images: oci-client cannot be given a client
 //! certificate, does not try again nor go on where a transfer broke off, says nothing of progress and of `Retry-After`,
@@ -44,6 +45,7 @@ mod host;
 mod http;
 mod keychain;
 mod list;
+mod lists;
 mod login;
 mod manifest;
 mod oci;

@@ -1,6 +1,8 @@
 //! The part of the protocol that oci-client speaks for us: questions with small answers.
 //!
-//! It gets its login and its settings from here, and its errors leave as ours. Three of its habits are guarded against:
+//! It gets its login and its settings from here, and its errors leave as ours. Where a client certificate is needed, which
+//! it cannot show, or the registry asks to wait, which it does not hear, `lists` asks in its stead. Three of its habits are
+//! guarded against:
 //!
 //! - It asks for tokens itself where it has none, and swallows it when it gets none. So it is handed those of [`Auth`].
 //! - It always makes one client more than it was asked for, with rustls' default provider and the system's certificates, and
@@ -125,6 +127,8 @@ impl Registry {
             other => return Error::new(at, Cause::Protocol(other.to_string())).into(),
         };
         let again = match status {
+            // How long to wait is said in a header, which is not passed on: `lists` asks again.
+            Some(StatusCode::TOO_MANY_REQUESTS) => Again::No,
             Some(status) if is_transient(status) => Again::Yes,
             _ => Again::No,
         };
@@ -155,10 +159,6 @@ impl Registry {
 fn config(settings: &Settings, host: &Host, at: &Reference) -> Result<ClientConfig, Error> {
     let certificates =
         HostCertificates::read(&settings.certificates_of(at.host())).map_err(|why| tls_error(at, why))?;
-    if certificates.has_identity() {
-        let why = "tags and referrers cannot be listed where a client certificate is needed";
-        return Err(tls_error(at, why.to_owned()));
-    }
     let authorities = certificates.authorities().iter().map(|authority| Certificate {
         encoding: CertificateEncoding::Der,
         data: authority.to_vec(),
@@ -185,7 +185,7 @@ fn config(settings: &Settings, host: &Host, at: &Reference) -> Result<ClientConf
     Ok(config)
 }
 
-fn tls_error(at: &Reference, reason: String) -> Error {
+pub(super) fn tls_error(at: &Reference, reason: String) -> Error {
     let host = at.host().to_owned();
     Error::new(at, Cause::Tls { host, reason })
 }

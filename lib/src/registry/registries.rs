@@ -17,8 +17,22 @@ use super::{Cause, Error, ParseReferenceError, Reference};
 pub(super) struct Registries {
     #[serde(rename = "unqualified-search-registries")]
     search: Option<Vec<String>>,
+    #[serde(rename = "short-name-mode")]
+    mode: Option<Mode>,
     registry: Vec<Entry>,
     aliases: BTreeMap<String, String>,
+}
+
+/// What is made of a name without a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Mode {
+    /// It must be clear which image is meant.
+    Enforcing,
+    /// Aliases, and then all registries to search.
+    Permissive,
+    /// No aliases.
+    Disabled,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -52,7 +66,7 @@ enum Pull {
 
 impl Registries {
     /// The files that the environment says: `$CONTAINERS_REGISTRIES_CONF` alone with its directory, or the user's, or the
-    /// system's; then those in `registries.conf.d`.
+    /// system's; then those in `registries.conf.d`; then the aliases that podman noted down for the user.
     pub(super) fn from_environment() -> Result<Self, String> {
         let set = |name: &str| {
             env::var_os(name)
@@ -62,8 +76,11 @@ impl Registries {
         if let Some(file) = set("CONTAINERS_REGISTRIES_CONF") {
             return Self::read(&[file], &[]);
         }
-        let config = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
-        let own = config.map(|config| config.join("containers"));
+        let below_home = |variable: &str, directory: &str| {
+            let base = set(variable).or_else(|| Some(set("HOME")?.join(directory)));
+            base.map(|base| base.join("containers"))
+        };
+        let own = below_home("XDG_CONFIG_HOME", ".config");
         let system = PathBuf::from("/etc/containers");
         let places: Vec<PathBuf> = [Some(system), own].into_iter().flatten().collect();
         let mut files = places.iter().map(|place| place.join("registries.conf"));
@@ -73,7 +90,11 @@ impl Registries {
             .iter()
             .map(|place| place.join("registries.conf.d"))
             .collect();
-        Self::read(&file.into_iter().collect::<Vec<_>>(), &directories)
+        let mut all = Self::read(&file.into_iter().collect::<Vec<_>>(), &directories)?;
+        let noted = below_home("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("short-name-aliases.conf"));
+        let noted = Self::read(&noted.into_iter().collect::<Vec<_>>(), &[])?;
+        all.aliases.extend(noted.aliases);
+        Ok(all)
     }
 
     /// These files, and those that end in `.conf` in these directories, later ones on top.
@@ -115,6 +136,7 @@ impl Registries {
 
     fn add(&mut self, later: Self) {
         self.search = later.search.or(self.search.take());
+        self.mode = later.mode.or(self.mode);
         for entry in later.registry {
             self.registry.retain(|other| other.prefix != entry.prefix);
             self.registry.push(entry);
@@ -190,20 +212,37 @@ impl Registries {
         matching.max_by_key(|(_, matched)| matched.len())
     }
 
-    /// What a name means: an alias, or a name in the first of the registries to search, or docker's own.
-    pub(super) fn expand(&self, name: &str) -> Result<Reference, ParseReferenceError> {
+    /// What a name may mean, the likeliest first: itself, an alias, or a name in one of the registries to search, which are
+    /// docker's own unless a file says otherwise. At least one.
+    pub(super) fn candidates(&self, name: &str) -> Result<Vec<Reference>, Cause> {
+        let parse = |name: &str| {
+            name.parse()
+                .map_err(|error: ParseReferenceError| Cause::Protocol(error.to_string()))
+        };
         if has_host(name) {
-            return name.parse();
+            return Ok(vec![parse(name)?]);
         }
         let end = name.find([':', '@']).unwrap_or(name.len());
         let (bare, selector) = name.split_at(end);
-        if let Some(full) = self.aliases.get(bare).filter(|full| !full.is_empty()) {
-            return format!("{full}{selector}").parse();
+        let alias = self
+            .aliases
+            .get(bare)
+            .filter(|full| !full.is_empty() && self.mode != Some(Mode::Disabled));
+        if let Some(full) = alias {
+            return Ok(vec![parse(&format!("{full}{selector}"))?]);
         }
-        match self.search.as_ref().and_then(|search| search.first()) {
-            Some(host) if host != "docker.io" => format!("{host}/{name}").parse(),
-            _ => name.parse(),
+        let found: Vec<Reference> = match self.search.as_deref() {
+            None | Some([]) => vec![parse(name)?],
+            Some(hosts) => {
+                let names = hosts.iter().map(|host| parse(&format!("{host}/{name}")));
+                names.collect::<Result<_, _>>()?
+            }
+        };
+        if self.mode == Some(Mode::Enforcing) && found.len() > 1 {
+            let names: Vec<String> = found.iter().map(ToString::to_string).collect();
+            return Err(Cause::Ambiguous(names));
         }
+        Ok(found)
     }
 }
 
@@ -248,7 +287,6 @@ mod tests {
 
     const TEXT: &str = r#"
         unqualified-search-registries = ["quay.example", "docker.io"]
-        short-name-mode = "enforcing"
         [[registry]]
         prefix = "docker.io"
         location = "mirror.example/hub"
@@ -333,20 +371,36 @@ mod tests {
 
     #[test]
     fn short_names_have_a_meaning() {
-        let table = [
-            ("fedora:40", "registry.fedora.example/fedora:40"),
-            ("alpine", "quay.example/alpine"),
-            ("me/alpine:1", "quay.example/me/alpine:1"),
-            ("docker.io/library/alpine", "docker.io/library/alpine"),
-            ("localhost/x", "localhost/x"),
+        let both = ["quay.example/me/alpine:1", "docker.io/me/alpine:1"];
+        let table: [(&str, &[&str]); 5] = [
+            ("fedora:40", &["registry.fedora.example/fedora:40"]),
+            ("alpine", &["quay.example/alpine", "docker.io/library/alpine"]),
+            ("me/alpine:1", &both),
+            ("docker.io/library/alpine", &["docker.io/library/alpine"]),
+            ("localhost/x", &["localhost/x"]),
         ];
+        let names = |registries: &Registries, name: &str| -> Vec<String> {
+            let found = registries.candidates(name).unwrap();
+            found.iter().map(ToString::to_string).collect()
+        };
         for (name, full) in table {
-            assert_eq!(registries().expand(name).unwrap().to_string(), full, "{name}");
+            assert_eq!(names(&registries(), name), full, "{name}");
         }
-        assert_eq!(
-            Registries::default().expand("a").unwrap().to_string(),
-            "docker.io/library/a"
-        );
+        assert_eq!(names(&Registries::default(), "a"), ["docker.io/library/a"]);
+        let mode = |mode| Registries {
+            mode: Some(mode),
+            ..registries()
+        };
+        assert_eq!(names(&mode(Mode::Disabled), "fedora").len(), 2);
+        assert_eq!(names(&mode(Mode::Enforcing), "fedora").len(), 1);
+        let error = mode(Mode::Enforcing)
+            .candidates("alpine")
+            .unwrap_err()
+            .to_string();
+        let expected = "it may mean quay.example/alpine or docker.io/library/alpine, and short-name-mode is enforcing: \
+                        write it in full";
+        assert_eq!(error, expected);
+        assert!(registries().candidates("UPPER").is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! - `git`: repositories, and who serves them
 //! - `web`: a web server in this process
 //! - `need`: programs and abilities that a machine may lack
+//! - `token_server`: gives tokens that docker's registry takes
 //! - `program`: programs that a test writes and runs
 
 pub mod cages;
@@ -20,9 +21,11 @@ pub mod hostile;
 mod need;
 mod program;
 pub mod registry;
+mod token_server;
 pub mod web;
 
 pub use certificates::make_certificates;
 pub use docker_registry::DockerRegistry;
 pub use need::{need, skip};
-pub use program::write_program;
+pub use program::{program_for_children, write_program};
+pub use token_server::TokenServer;

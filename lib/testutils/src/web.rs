@@ -92,7 +92,11 @@ impl WebServer {
                     return;
                 }
                 let (asked, answer) = (asked.clone(), answer.clone());
-                let serve = move |connection: TcpStream| serve(&connection, &asked, &*answer);
+                let serve = move |connection: TcpStream| {
+                    // A body must not wait until its header is acknowledged.
+                    connection.set_nodelay(true)?;
+                    serve(&connection, &asked, &*answer)
+                };
                 // An error is the end of the connection, whoever ended it.
                 thread::spawn(move || connection.and_then(serve));
             }

@@ -43,7 +43,7 @@ pub async fn raw_unpack(options: &RawUnpack, session: &Session) -> Result<()> {
 
 async fn open(name: &str, platform: Option<&Platform>, session: &Session) -> Result<(Source, Image, Files)> {
     let platform = platform_or_host(platform);
-    let found = find(&as_place(name), session)?;
+    let found = find(&as_place(name), session).await?;
     let source = found.open(&platform).await?;
     let image = source.image(&platform).await?;
     let files = source.files(&image, found.store.as_ref()).await?;

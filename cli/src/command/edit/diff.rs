@@ -38,7 +38,7 @@ struct Differences {
 pub async fn run(options: &Diff, session: &Session) -> Outcome {
     let platform = platform_or_host(options.platform.as_ref());
     let open = async |name: &str| -> Result<(Found, Source, Image)> {
-        let found = find(name, session)?;
+        let found = find(name, session).await?;
         let source = found.open(&platform).await?;
         let image = source.image(&platform).await?;
         Ok((found, source, image))

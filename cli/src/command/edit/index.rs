@@ -68,7 +68,7 @@ async fn remove(options: &IndexRemove, session: &Session) -> Outcome {
 }
 
 async fn open(name: &str, session: &Session) -> Result<(Platforms, Found)> {
-    let found = find(name, session)?;
+    let found = find(name, session).await?;
     Ok((
         Platforms::open(&found.locator, found.store.as_ref(), &found.registry).await?,
         found,
@@ -77,7 +77,7 @@ async fn open(name: &str, session: &Session) -> Result<(Platforms, Found)> {
 
 async fn add_all(index: &mut Platforms, images: &[String], session: &Session) -> Result<()> {
     for image in images {
-        let found = find(image, session)?;
+        let found = find(image, session).await?;
         index
             .add(&found.locator, found.store.as_ref(), &found.registry)
             .await?;

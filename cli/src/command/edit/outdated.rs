@@ -42,7 +42,7 @@ pub async fn run(options: &Outdated, session: &Session) -> Outcome {
 
 async fn state(image: &str, options: &Outdated, session: &Session) -> Result<BaseState> {
     let platform = platform_or_host(options.platform.as_ref());
-    let found = find(image, session)?;
+    let found = find(image, session).await?;
     let image = found.open(&platform).await?.image(&platform).await?;
     Ok(base_state(&image, options.base.as_ref(), &found.registry).await?)
 }

@@ -19,8 +19,8 @@ pub async fn run(options: &Rebase, session: &Session) -> Outcome {
     let (mut image, found) = target::open(&options.image, &options.target, session).await?;
     let (old, new) = bases(options, &image)?;
     let platform = image.image().platform();
-    let old = target::edit(&find(&old, session)?, &platform).await?;
-    let new = target::edit(&find(&new, session)?, &platform).await?;
+    let old = target::edit(&find(&old, session).await?, &platform).await?;
+    let new = target::edit(&find(&new, session).await?, &platform).await?;
     let store = session.store().ok();
     let work = move || edit::rebase(&mut image, &old, &new, store.as_ref()).map(|()| image);
     let task = tokio::task::spawn_blocking(work).await;

@@ -13,7 +13,7 @@ use crate::{
 pub async fn run(options: &Squash, session: &Session) -> Outcome {
     let (mut image, found) = target::open(&options.image, &options.target, session).await?;
     let base = match &options.base {
-        Some(base) => Some(target::edit(&find(base, session)?, &image.image().platform()).await?),
+        Some(base) => Some(target::edit(&find(base, session).await?, &image.image().platform()).await?),
         None => None,
     };
     let created = settings::created(None)?;

@@ -22,7 +22,7 @@ pub async fn open(image: &str, target: &Target, session: &Session) -> Result<(Ed
     let (edit, found) = if image == "scratch" {
         (Edit::scratch(&platform)?, None)
     } else {
-        let found = find(image, session)?;
+        let found = find(image, session).await?;
         (edit(&found, &platform).await?, Some(found))
     };
     let compression = target.compression.map(|compress| compress.0);

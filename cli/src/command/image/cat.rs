@@ -10,7 +10,7 @@ use crate::{cli::Cat, command::session::Session};
 /// Prints a file of an image.
 pub async fn run(options: &Cat, session: &Session) -> Result<()> {
     let platform = platform_or_host(options.platform.as_ref());
-    let found = find(&options.image, session)?;
+    let found = find(&options.image, session).await?;
     let source = found.open(&platform).await?;
     let image = source.image(&platform).await?;
     let files = source.files(&image, found.store.as_ref()).await?;

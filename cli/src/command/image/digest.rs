@@ -11,7 +11,7 @@ use crate::{
 
 /// Prints the digest that an image goes by. A registry is not even asked for the manifest.
 pub async fn run(options: &Digest, session: &Session) -> Result<()> {
-    let found = find(&options.image, session)?;
+    let found = find(&options.image, session).await?;
     let digest = match &options.platform {
         Some(platform) => {
             let image = found.open(platform).await?.image(platform).await?;

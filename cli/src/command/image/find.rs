@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use rbuild::{
-    Locator, ParseLocatorError,
+    Locator, ParseLocatorError, Reference,
     copy::Source,
     image::Platform,
     registry::Registry,
@@ -22,19 +22,11 @@ pub struct Found {
 }
 
 /// A place as it is written; else an image of the store by its name; else one of a registry.
-pub fn find(text: &str, session: &Session) -> Result<Found> {
+pub async fn find(text: &str, session: &Session) -> Result<Found> {
     // A machine without a place for a store can still look at images elsewhere.
     let store = session.store();
     let locator = match text.parse::<Locator>() {
-        Err(ParseLocatorError::Transport(_)) => match store.as_ref().map(|store| store.find(text)) {
-            Ok(Ok(_)) => Locator::Store(text.to_owned()),
-            Ok(Err(error @ store::Error::NoImage { .. })) => match session.registry()?.expand(text) {
-                Ok(reference) => Locator::Registry(reference),
-                Err(_) => return Err(error.into()),
-            },
-            Ok(Err(error)) => return Err(error.into()),
-            Err(_) => Locator::Registry(session.registry()?.expand(text)?),
-        },
+        Err(ParseLocatorError::Transport(_)) => named(text, session, store.as_ref().ok()).await?,
         parsed => parsed?,
     };
     let store = match locator {
@@ -46,6 +38,30 @@ pub fn find(text: &str, session: &Session) -> Result<Found> {
         store,
         registry: session.registry()?,
     })
+}
+
+/// What a name without a transport means.
+async fn named(text: &str, session: &Session, store: Option<&Store>) -> Result<Locator> {
+    let registry = session.registry()?;
+    let missing = match store.map(|store| store.find(text)) {
+        Some(Ok(_)) => return Ok(Locator::Store(text.to_owned())),
+        Some(Err(error @ store::Error::NoImage { .. })) => Some(error),
+        Some(Err(error)) => return Err(error.into()),
+        None => None,
+    };
+    let candidates = match (registry.candidates(text), missing) {
+        (Ok(candidates), _) => candidates,
+        // It is no name that a registry could have.
+        (Err(_), Some(error)) if text.parse::<Reference>().is_err() => return Err(error.into()),
+        (Err(error), _) => return Err(error.into()),
+    };
+    let mut names = candidates
+        .iter()
+        .map(|candidate| candidate.clone().or_latest().to_string());
+    if let Some(kept) = names.find(|name| store.is_some_and(|store| store.find(name).is_ok())) {
+        return Ok(Locator::Store(kept));
+    }
+    Ok(Locator::Registry(registry.locate(text).await?))
 }
 
 impl Found {

@@ -22,7 +22,7 @@ use crate::{
 /// Says what an image is.
 pub async fn run(options: &Inspect, session: &Session) -> Result<()> {
     let platform = platform_or_host(options.platform.as_ref());
-    let source = find(&options.image, session)?.open(&platform).await?;
+    let source = find(&options.image, session).await?.open(&platform).await?;
     if options.raw {
         return bytes(&document(&source).await?);
     }

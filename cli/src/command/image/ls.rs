@@ -20,7 +20,7 @@ use crate::{
 /// Lists a directory, or names a file.
 pub async fn run(options: &Ls, session: &Session) -> Result<()> {
     let platform = platform_or_host(options.platform.as_ref());
-    let found = find(&options.image, session)?;
+    let found = find(&options.image, session).await?;
     let source = found.open(&platform).await?;
     let image = source.image(&platform).await?;
     let files = source.files(&image, found.store.as_ref()).await?;

@@ -11,7 +11,7 @@ pub async fn run(options: &Pull, session: &Session) -> Outcome {
     if let Some(platform) = &options.platform {
         wanted = wanted.platform(platform.clone());
     }
-    let name = session.registry()?.expand(&options.name);
+    let name = session.registry()?.locate(&options.name).await;
     let name = name.map_err(anyhow::Error::from)?.or_latest();
     let (from, to) = (Locator::Registry(name.clone()), Locator::Store(name.to_string()));
     transfer::run(&options.show, &from, &to, wanted, session).await?;

@@ -12,7 +12,10 @@ use crate::{
 
 /// Reads all of an image, and tells what is wrong with it.
 pub async fn run(options: &Look, session: &Session) -> Result<()> {
-    let source = find(&options.image, session)?.open(&Platform::host()).await?;
+    let source = find(&options.image, session)
+        .await?
+        .open(&Platform::host())
+        .await?;
     let result = source.validate().await?;
     for finding in &result.findings {
         print(&format!("{finding}\n"))?;

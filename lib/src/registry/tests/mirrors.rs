@@ -88,6 +88,6 @@ fn a_blocked_registry_is_asked_for_nothing() {
 #[test]
 fn a_configuration_that_is_not_valid_is_named() {
     let (client, _dir) = configured("registry = 1\n");
-    let error = client.expand("alpine").unwrap_err().to_string();
+    let error = client.candidates("alpine").unwrap_err().to_string();
     assert!(error.contains("registries.conf: "), "{error}");
 }

@@ -2,6 +2,7 @@
 
 mod download;
 mod errors;
+mod faults;
 mod list;
 mod login;
 mod mirrors;

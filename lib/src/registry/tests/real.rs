@@ -5,13 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rbuild_testutils::{DockerRegistry, make_certificates, need};
+use rbuild_testutils::{DockerRegistry, TokenServer, make_certificates, need};
 use serde_json::json;
 
 use super::{client, layer, noise, run};
 use crate::{
     event::{self, Moved},
-    image::{Descriptor, MediaType, Platform},
+    image::{Descriptor, Index, MediaType, Platform},
     registry::{Anonymous, Builder, Explicit, Reference, Registry},
 };
 
@@ -123,6 +123,83 @@ fn logs_in_with_a_password() {
     );
 }
 
+#[test]
+fn logs_in_with_tokens() {
+    let Some(openssl) = need("openssl") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = TokenServer::start(&openssl, directory.path(), "me", "secret");
+    let Some(real) = DockerRegistry::start_with(json!({}), tokens.config()) else {
+        return;
+    };
+    let at: Reference = format!("{}/team/app:1", real.host()).parse().unwrap();
+    let keychain = |password| Explicit::new(real.host(), "me", password, "--creds");
+    let good = Registry::builder().keychain(keychain("secret")).build();
+    run(async {
+        let (manifest, _) = push(&good, &at, &noise(100_000), None).await;
+        assert!(tokens.asked() <= 2, "one token to look, and one to push");
+        assert_eq!(good.digest(&at).await.unwrap(), Some(manifest.digest));
+        assert_eq!(good.tags(&at).await.unwrap(), ["1"]);
+        let other: Reference = format!("{}/other:1", real.host()).parse().unwrap();
+        let (_, how) = push(&good, &other, &noise(100_000), Some("team/app")).await;
+        assert_eq!(how, Moved::Mounted, "with a token for both");
+        good.delete(&at).await.unwrap();
+    });
+    for bad in [Registry::builder().keychain(keychain("wrong")).build(), client()] {
+        let error = run(bad.manifest(&at)).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{at}: login at http://")), "{error}");
+        assert!(
+            error.ends_with("(401 Unauthorized UNAUTHORIZED: who are you?)"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn certificates_and_a_password_together() {
+    let Some(openssl) = need("openssl") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let made = directory.path();
+    make_certificates(&openssl, made);
+    fs::write(made.join("htpasswd"), PASSWORDS).unwrap();
+    let auth = json!({ "htpasswd": { "realm": "test", "path": made.join("htpasswd") } });
+    let tls = json!({ "certificate": made.join("server.cert"), "key": made.join("server.key"), "clientcas": [made.join("ca.crt")] });
+    let Some(real) = DockerRegistry::start_with(json!({ "tls": tls }), auth) else {
+        return;
+    };
+    let at: Reference = format!("{}/team/app:1", real.host()).parse().unwrap();
+    let certs = certs_d(made, real.host(), &["ca.crt", "client.cert", "client.key"]);
+    let with = |password| {
+        let keychain = Explicit::new(real.host(), "me", password, "--creds");
+        Registry::builder()
+            .keychain(keychain)
+            .certificates(&certs)
+            .build()
+    };
+    run(async {
+        push(&with("secret"), &at, &noise(100_000), None).await;
+        assert_eq!(with("secret").tags(&at).await.unwrap(), ["1"]);
+        let error = with("wrong").tags(&at).await.unwrap_err().to_string();
+        let expected =
+            format!("{at}: the registry refuses access: user \"me\" from --creds was not accepted");
+        assert!(error.starts_with(&expected.replace(":1:", ":")), "{error}");
+    });
+}
+
+fn name_of(at: &Reference, repository: &str) -> Reference {
+    format!("{}/{repository}:1", at.host()).parse().unwrap()
+}
+
+/// Lists something as referring to an image, as clients do where the registry knows no referrers.
+async fn refer(client: &Registry, about: &Reference, image: &Descriptor) {
+    let mut entry = image.clone();
+    let kind = "application/x-sbom";
+    entry.other.insert("artifactType".to_owned(), kind.into());
+    let index = serde_json::to_vec(&Index::new(vec![entry])).unwrap();
+    let tag = about.with_tag(&about.selector().replace(':', "-")).unwrap();
+    let pushed = client.push_manifest(&tag, &MediaType::ImageIndex, index.into());
+    pushed.await.unwrap();
+}
+
 /// A `certs.d` with these files for a host.
 fn certs_d(made: &Path, host: &str, files: &[&str]) -> PathBuf {
     let certs_d = made.join(format!("certs.d-{}", files.len()));
@@ -167,7 +244,18 @@ fn trusts_by_certificate() {
         );
         assert!(error.starts_with(&expected), "{error}");
         let tags = |builder: Builder| run(builder.build().tags(&at)).unwrap_err().to_string();
-        assert!(tags(builder().certificates(&both)).contains("where a client certificate is needed"));
+        let with_certificate = builder().certificates(&both).build();
+        let listed = name_of(&at, "listed");
+        run(async {
+            let (manifest, _) = push(&with_certificate, &listed, b"bytes", None).await;
+            assert_eq!(with_certificate.tags(&listed).await.unwrap(), ["1"]);
+            let about = listed.with_digest(manifest.digest);
+            assert!(with_certificate.referrers(&about, None).await.unwrap().is_empty());
+            refer(&with_certificate, &about, &manifest).await;
+            let found = with_certificate.referrers(&listed, None).await.unwrap();
+            assert_eq!(found[0].artifact_type(), Some("application/x-sbom"));
+        });
+        assert!(tags(builder().certificates(&both)).contains("no such repository"));
         for builder in [
             builder().certificates(&authority),
             builder().insecure(real.host()),

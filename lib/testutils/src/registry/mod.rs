@@ -27,6 +27,7 @@ use std::{
 pub use auth::Auth;
 pub use content::digest;
 pub use fault::Fault;
+pub(crate) use http::pairs;
 
 use content::Content;
 
@@ -144,6 +145,11 @@ impl TestRegistry {
         });
     }
 
+    /// Misbehaves no more.
+    pub fn behave(&self) {
+        lock(&self.shared.faults).clear();
+    }
+
     /// From now on, mounts are answered with an ordinary upload (202), as registries may.
     pub fn refuse_mounts(&self) {
         self.shared.mounts.store(false, Ordering::Relaxed);
@@ -236,6 +242,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             return;
         }
         let Ok(connection) = connection else { continue };
+        // A body must not wait until its header is acknowledged.
+        let _ = connection.set_nodelay(true);
         let id = shared.next.fetch_add(1, Ordering::Relaxed);
         if let Ok(copy) = connection.try_clone() {
             lock(&shared.connections).insert(id, copy);
