@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use rbuild::{Locator, Reference, copy, image::Platform};
+use rbuild::{Locator, Reference, copy, image::Platform, registry::ParseReferenceError};
 
 use super::ProgressMode;
 
@@ -213,10 +213,16 @@ pub struct Tags {
     pub repository: String,
 }
 
+/// A name of an image in a registry, with or without `docker://`.
+fn in_a_registry(text: &str) -> Result<Reference, ParseReferenceError> {
+    text.strip_prefix("docker://").unwrap_or(text).parse()
+}
+
 /// `rbuild delete`.
 #[derive(Args, Debug)]
 pub struct Delete {
     /// The image; with it go all tags that stand for the same manifest
+    #[arg(value_parser = in_a_registry)]
     pub image: Reference,
 }
 

@@ -26,6 +26,7 @@ mod interop;
 mod interrupt;
 mod kaniko;
 mod openrun;
+mod readme;
 mod registries;
 mod serve;
 mod walkthrough;

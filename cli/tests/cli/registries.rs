@@ -169,7 +169,7 @@ fn many_images_are_copied_at_once() {
     );
     place.run(["sync", "oci:all", &of("copies")]).succeeded();
     let tags = place
-        .run(["tags", &format!("{}/copies/one", registry.host())])
+        .run(["tags", &format!("docker://{}/copies/one", registry.host())])
         .succeeded()
         .stdout;
     assert_eq!(tags, "1\n2\n");

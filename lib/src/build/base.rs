@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Digest, Hasher, Locator, Reference, archive,
-    image::{BASE_DIGEST, BASE_NAME, Blobs, Descriptor, Image, Platform},
+    image::{BASE_NAME, Blobs, Descriptor, Image, Platform},
     plan::{
         graph::{self, Base},
         key::prefixed,
@@ -33,7 +33,7 @@ pub(super) async fn image(shared: &Arc<Shared>, plan: &graph::Stage) -> Result<I
         Base::Image(name) => {
             let (mut image, reference) = find(shared, name, &platform).await?;
             if let Some(reference) = reference {
-                record(&mut image, &reference)?;
+                image.record_base(&reference)?;
             }
             Ok(image)
         }
@@ -46,16 +46,6 @@ fn platform(shared: &Shared, text: Option<&str>) -> Result<Platform, BuildError>
         Some(text) => Ok(text.parse().map_err(|error| Problem::Value(format!("{error}")))?),
         None => Ok(shared.options.platform.clone().unwrap_or_else(Platform::host)),
     }
-}
-
-/// Notes which image this one is built on (OCI image-spec `annotations.md`), for those who look for a newer base, or for
-/// layers that were never fetched.
-fn record(image: &mut Image, base: &Reference) -> Result<(), BuildError> {
-    let digest = image.encode()?.descriptor.digest;
-    let annotations = image.annotations_mut();
-    annotations.insert(BASE_NAME.to_owned(), base.to_string());
-    annotations.insert(BASE_DIGEST.to_owned(), digest.to_string());
-    Ok(())
 }
 
 /// An image by name: a named context, an image of the store, an image of a registry.

@@ -4,8 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Map;
 
-use super::{Config, Descriptor, Error, History, Manifest, MediaType, MediaTypeExt, Platform, RootFs};
-use crate::Digest;
+use super::{
+    BASE_DIGEST, BASE_NAME, Config, Descriptor, Error, History, Manifest, MediaType, MediaTypeExt, Platform,
+    RootFs,
+};
+use crate::{Digest, Reference};
 
 /// A layer of an image.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -155,6 +158,19 @@ impl Image {
     pub fn annotations_mut(&mut self) -> &mut BTreeMap<String, String> {
         self.encoded = None;
         &mut self.annotations
+    }
+
+    /// Notes that what is added from now on is built on the image as it is, which is the one of this name (OCI image-spec
+    /// `annotations.md`): for those who look for a newer base, or for layers that were never fetched.
+    ///
+    /// # Errors
+    /// If the image cannot be put into JSON.
+    pub fn record_base(&mut self, name: &Reference) -> Result<(), Error> {
+        let digest = self.encode()?.descriptor.digest;
+        let annotations = self.annotations_mut();
+        annotations.insert(BASE_NAME.to_owned(), name.to_string());
+        annotations.insert(BASE_DIGEST.to_owned(), digest.to_string());
+        Ok(())
     }
 
     /// The bytes: those that were read, if nothing has been changed since, and OCI's forms otherwise.

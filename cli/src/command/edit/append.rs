@@ -8,18 +8,27 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use rbuild::{
+    Locator, Reference,
     edit::{Edit, Files},
     image::History,
     layer::{LocalContents, decompress},
 };
 
 use super::{settings, target};
-use crate::{cli::Append, command::session::Session, report::Outcome};
+use crate::{
+    cli::Append,
+    command::{image::Found, session::Session},
+    report::Outcome,
+};
 
 /// Puts files onto an image, of which nothing but the manifest and the config is read.
 pub async fn run(options: &Append, session: &Session) -> Outcome {
     let (mut edit, found) = target::open(&options.image, &options.target, session).await?;
     let created = settings::created(options.settings.created.as_deref())?;
+    if let Some(base) = base(found.as_ref(), options) {
+        let recorded = edit.image_mut().record_base(&base);
+        recorded.map_err(anyhow::Error::from)?;
+    }
     let history = target::history(&options.target, "append", Some(&created));
     let files = files(options)?;
     let tars = options.tar.clone();
@@ -36,6 +45,15 @@ pub async fn run(options: &Append, session: &Session) -> Outcome {
     let mut edit = task.context("the work was cut short")??;
     settings::apply(&options.settings, edit.image_mut())?;
     target::write(edit, found, &options.target, session).await
+}
+
+/// The image of a registry that another is made of.
+fn base(found: Option<&Found>, options: &Append) -> Option<Reference> {
+    let to = options.target.tag.as_ref()?.parse::<Locator>().ok();
+    match &found?.locator {
+        from @ Locator::Registry(name) if to.as_ref() != Some(from) => Some(name.clone().or_latest()),
+        _ => None,
+    }
 }
 
 fn files(options: &Append) -> Result<Files> {
