@@ -4,6 +4,7 @@ mod bundle;
 mod edit;
 mod image;
 mod registries;
+mod s2i;
 mod serve;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -20,11 +21,12 @@ pub use image::{
     Tags,
 };
 pub use registries::{Creds, RegistryFlags};
+pub use s2i::{S2i, S2iUsage};
 pub use serve::Serve;
 
 use rbuild::{Reference, exec::Isolation};
 
-use crate::options::{Arg, CacheFrom, CacheTo, Compress, Output, Pair, Secret, Size, Ssh};
+use crate::options::{Arg, CacheFrom, CacheTo, Compress, Moved, Output, Pair, Secret, Size, Ssh};
 
 /// A command line, or what is wrong with it.
 pub fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
@@ -56,6 +58,12 @@ pub enum Command {
     /// Build an image from a Containerfile
     #[command(visible_alias = "bud")]
     Build(Box<Build>),
+    /// Build an application's image of its source and of a builder image with scripts for that (source-to-image)
+    #[command(name = "s2i")]
+    S2i(Box<S2i>),
+    /// Print what a builder image says of its use; also `rbuild s2i usage`
+    #[command(name = "s2i-usage")]
+    S2iUsage(S2iUsage),
     /// Say what is wrong with a Containerfile, and what is likely not meant, without building it
     Check(Check),
     #[command(flatten)]
@@ -228,7 +236,17 @@ pub struct Build {
     /// Give RUN --mount=type=ssh an agent or keys: default, ID=SOCKET or ID=KEY[,KEY]
     #[arg(long = "ssh", value_name = "SPEC")]
     pub ssh: Vec<Ssh>,
-    /// A directory, a tar file, or - for a tar on standard input
+    /// Put files of this image into the context, as OpenShift's chained builds do
+    #[arg(long, value_name = "IMAGE", requires = "source_image_paths")]
+    pub source_image: Option<String>,
+    /// A file or directory of that image, and a directory in the context; with SRC/. what is in SRC; may be repeated
+    #[arg(
+        long = "source-image-path",
+        value_name = "SRC:DEST",
+        requires = "source_image"
+    )]
+    pub source_image_paths: Vec<Moved>,
+    /// A directory, a tar file, or - for a tar on standard input; with --source-image, - for a Containerfile on it
     pub context: OsString,
 }
 

@@ -16,6 +16,7 @@ mod images;
 mod pages;
 pub mod prune;
 mod rmi;
+mod s2i;
 pub mod session;
 pub mod shared;
 mod version;
@@ -33,6 +34,8 @@ pub fn run(cli: Cli) -> Outcome {
     let store = || session.store();
     match cli.command {
         Command::Build(options) => build::run(&options, &session),
+        Command::S2i(options) => s2i::run(*options, &session),
+        Command::S2iUsage(options) => s2i::usage(&options, &session),
         Command::Check(options) => check::run(&options, &store()?),
         Command::Image(command) => run_async(image::run(&command, &session)),
         Command::Edit(command) => run_async(edit::run(&command, &session)),

@@ -32,6 +32,7 @@ pub fn translate(line: impl IntoIterator<Item = OsString>) -> Result<Translated,
     if by_name {
         commands::translate(&mut arguments)?;
     }
+    s2i(&mut arguments);
     let is_build = arguments
         .get(1)
         .is_some_and(|command| command == "build" || command == "bud");
@@ -40,6 +41,16 @@ pub fn translate(line: impl IntoIterator<Item = OsString>) -> Result<Translated,
         build::translate(&mut arguments, &mut notices)?;
     }
     Ok(Translated { arguments, notices })
+}
+
+/// `s2i build` and `s2i usage`, as source-to-image's own program has them.
+fn s2i(arguments: &mut Vec<OsString>) {
+    let words = arguments.get(1).zip(arguments.get(2));
+    match words.map(|(command, what)| (command.to_str(), what.to_str())) {
+        Some((Some("s2i"), Some("build"))) => drop(arguments.remove(2)),
+        Some((Some("s2i"), Some("usage"))) => drop(arguments.splice(1..3, ["s2i-usage".into()])),
+        _ => {}
+    }
 }
 
 fn is_another(program: &Path) -> bool {

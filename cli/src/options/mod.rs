@@ -5,7 +5,7 @@
 //! - `fields`: `key=value,key=value`, as `-o`, `--cache-to`, `--secret` and `--ssh` share it
 //! - `output`: `-o`
 //! - `secret`: `--secret` and `--ssh`
-//! - `pair`: `NAME=VALUE`, `NAME[=VALUE]`
+//! - `pair`: `NAME=VALUE`, `NAME[=VALUE]`, `SRC[:DEST]`
 //! - `size`: `10GB`
 
 mod cache;
@@ -19,6 +19,6 @@ mod size;
 pub use cache::{CacheFrom, CacheTo};
 pub use compression::Compress;
 pub use output::{Output, Place};
-pub use pair::{Arg, Pair};
+pub use pair::{Arg, Moved, Pair};
 pub use secret::{Secret, SecretSource, Ssh};
 pub use size::{Size, human};

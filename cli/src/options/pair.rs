@@ -26,6 +26,31 @@ impl FromStr for Pair {
     }
 }
 
+/// `SRC[:DEST]`: `--source-image-path`, `--runtime-artifact`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// A path in an image.
+    pub path: String,
+    /// A directory elsewhere.
+    pub directory: String,
+}
+
+impl FromStr for Moved {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (path, directory) = text.rsplit_once(':').unwrap_or((text, "."));
+        ensure!(
+            path.starts_with('/'),
+            "expected the absolute path of a file or directory in the image"
+        );
+        Ok(Self {
+            path: path.to_owned(),
+            directory: if directory.is_empty() { "." } else { directory }.to_owned(),
+        })
+    }
+}
+
 /// `NAME[=VALUE]`: `--build-arg`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arg {

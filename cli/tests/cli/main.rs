@@ -28,5 +28,6 @@ mod kaniko;
 mod openrun;
 mod readme;
 mod registries;
+mod s2i;
 mod serve;
 mod walkthrough;

@@ -1,6 +1,6 @@
 //! The commands about images in the README, run as they are written there, but for names that only an example has.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use rbuild_testutils::registry::TestRegistry;
 
@@ -85,7 +85,14 @@ fn what_it_says_of_images_is_so() {
             .replace("DEST", "changed");
         line.replace(" A B ", " oci:amd64 oci:arm64 ")
     };
-    for section in ["Images without a build", "Images as directories"] {
+    let testdata = Path::new(BUSYBOX).parent().unwrap();
+    std::os::unix::fs::symlink(testdata, place.path("testdata")).unwrap();
+    let sections = [
+        "Images without a build",
+        "Images as directories",
+        "Source-to-image, and chained builds",
+    ];
+    for section in sections {
         for line in commands(section) {
             let (code, errors) = run(&place, &here(line));
             assert_eq!(code, Some(0), "{line}: {errors}");

@@ -18,6 +18,7 @@
 //! - `config`: the instructions that only change the image's config
 //! - `cache`: results of earlier builds, and why one is not there; `caches`: the same, shared with other machines
 //! - `scope`, `users`: variables, and the image's own users
+//! - `chain`: contexts made of files of images; `s2i`: source-to-image, as a Containerfile that is written for the purpose
 //! - `origin`: where COPY, ADD and mounts take from
 //! - `output`: the finished image and where it goes; `early`: layers that go there before it is
 //!   finished; `squash`: all that is new in one layer
@@ -27,6 +28,7 @@ mod agent;
 mod base;
 mod cache;
 mod caches;
+mod chain;
 mod check;
 mod config;
 mod copy;
@@ -46,6 +48,7 @@ mod output;
 mod passing;
 mod place;
 mod run;
+mod s2i;
 mod scope;
 mod select;
 mod solver;
@@ -67,6 +70,7 @@ pub use caches::{CacheMode, CachePlace};
 pub use check::Checked;
 pub use error::{At, BuildError, Problem};
 pub use output::Built;
+pub use s2i::SourceToImage;
 
 use crate::{
     containerfile::values::{GitSource, Origin},
@@ -101,6 +105,7 @@ pub struct Build {
     isolation: Isolation,
     clamp_times: bool,
     below: Option<PathBuf>,
+    from_images: Vec<chain::FromImage>,
     ignored: Vec<PathBuf>,
     uncached: Vec<String>,
     oldest: Option<Duration>,
@@ -208,6 +213,7 @@ impl Build {
             isolation: Isolation::default(),
             clamp_times: false,
             below: None,
+            from_images: Vec::new(),
             ignored: Vec::new(),
             uncached: Vec::new(),
             oldest: None,
@@ -239,6 +245,19 @@ impl Build {
     /// How much a context that is a [`Context::Tar`] may hold; as much as a layer unless said otherwise.
     pub fn context_limits(mut self, limits: Limits) -> Self {
         self.context_limits = Some(limits);
+        self
+    }
+
+    /// Puts a file or a directory of an image into the context, as OpenShift's chained builds do: into this directory of it,
+    /// which is relative to its root; of a path that ends in `/.`, what is in it. May be called several times.
+    pub fn file_of_image(
+        mut self,
+        image: impl Into<String>,
+        path: impl Into<String>,
+        directory: impl Into<String>,
+    ) -> Self {
+        let file = chain::FromImage::new(image.into(), path.into(), directory.into());
+        self.from_images.push(file);
         self
     }
 
@@ -420,6 +439,7 @@ impl Build {
     /// # Errors
     /// See [`Problem`]: each names the instruction, path or URL that it is about.
     pub async fn run(self, store: &Store, registry: &Registry) -> Result<Built, BuildError> {
-        solver::solve(self, store, registry).await
+        let (build, _context) = self.chained(store, registry).await?;
+        build.solved(store, registry).await
     }
 }

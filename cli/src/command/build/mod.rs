@@ -11,7 +11,7 @@ mod outputs;
 pub mod request;
 
 use anyhow::{Context, Result};
-use rbuild::{Digest, exec::Cancel, registry::Registry, store::Store};
+use rbuild::{BuildError, Built, Digest, exec::Cancel, registry::Registry, store::Store};
 
 use super::{
     check,
@@ -28,14 +28,26 @@ use crate::{
 
 /// Builds an image and writes it to where it should go.
 pub fn run(options: &Build, session: &Session) -> Outcome {
-    let store = session.store()?;
     if options.check {
-        return check::show(&request::build(options)?, CheckFormat::Text, &store);
+        return check::show(&request::build(options)?, CheckFormat::Text, &session.store()?);
     }
+    make(options, session, async |build, store, registry| {
+        build.run(store, registry).await
+    })
+}
+
+/// Has an image built as the flags say, by whoever makes it of a build, and writes it to where it should go.
+pub fn make(options: &Build, session: &Session, how: impl How) -> Outcome {
+    let store = session.store()?;
     let outputs = outputs::plan(options)?;
     let registry = session.registry_for_build()?;
-    run_async(build(options, &outputs, &store, registry))
+    run_async(build(options, &outputs, &store, registry, how))
 }
+
+/// What makes an image of a build.
+pub trait How: AsyncFnOnce(rbuild::Build, &Store, &Registry) -> Result<Built, BuildError> {}
+
+impl<T: AsyncFnOnce(rbuild::Build, &Store, &Registry) -> Result<Built, BuildError>> How for T {}
 
 /// Signals and progress around the work.
 async fn build(
@@ -43,6 +55,7 @@ async fn build(
     outputs: &[outputs::Destination],
     store: &Store,
     registry: Registry,
+    how: impl How,
 ) -> Outcome {
     let progress = Progress::new(options.progress, options.quiet);
     let cancel = Cancel::new().context("cannot make a pipe")?;
@@ -61,6 +74,7 @@ async fn build(
         &progress,
         timings.as_ref(),
         cancel,
+        how,
     )
     .await;
     progress.finish();
@@ -96,6 +110,7 @@ async fn work(
     progress: &Progress,
     timings: Option<&Timings>,
     cancel: Cancel,
+    how: impl How,
 ) -> Result<Digest, Box<Failure>> {
     let (shown, timed) = (progress.clone(), timings.cloned());
     let build = request::build(options)?
@@ -108,7 +123,7 @@ async fn work(
         });
     let places = outputs.iter().filter_map(outputs::Destination::registry);
     let build = places.fold(build, |build, place| build.push_early(place.clone()));
-    let built = build.run(store, registry).await?;
+    let built = how(build, store, registry).await?;
     for output in outputs {
         output.write(&built, store, registry).await?;
     }

@@ -1,9 +1,12 @@
 //! The flags of `rbuild build` as a build of the library.
 
-use std::{env, fs};
+use std::{env, fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
-use rbuild::{Reference, build::Build};
+use rbuild::{
+    Reference,
+    build::{Build, Context},
+};
 
 use super::context;
 use crate::{
@@ -13,7 +16,18 @@ use crate::{
 
 /// The build that the flags ask for.
 pub fn build(options: &cli::Build) -> Result<Build> {
-    let mut build = context::with_containerfile(context::parse(&options.context)?, options.file.as_deref())?;
+    let mut build = match (&options.source_image, &options.file) {
+        // Standard input has the Containerfile, and the context nothing but files of an image.
+        (Some(_), None) if options.context == "-" => {
+            context::with_containerfile(Context::Empty, Some(Path::new("-")))?
+        }
+        _ => context::with_containerfile(context::parse(&options.context)?, options.file.as_deref())?,
+    };
+    if let Some(image) = &options.source_image {
+        for file in &options.source_image_paths {
+            build = build.file_of_image(image, &file.path, &file.directory);
+        }
+    }
     if let Some(target) = &options.target {
         build = build.target(target);
     }
