@@ -83,8 +83,15 @@ impl Order {
             "registry type {:?}: expected \"ecr\", or nothing",
             registry.kind
         );
+        let image = image(&registry, &meta.image_tag)?;
+        // This machine's login is for these alone: of no other registry may a caller have the use of it.
+        ensure!(
+            !registry.is_ecr() || is_amazons(image.host()),
+            "registry type \"ecr\": {} is none of Amazon's registries",
+            image.host()
+        );
         Ok(Self {
-            image: image(&registry, &meta.image_tag)?,
+            image,
             containerfile: containerfile(&meta.container_file)?,
             args: meta.container_args.unwrap_or_default(),
             registry,
@@ -97,6 +104,13 @@ impl RegistryConfig {
     pub fn is_ecr(&self) -> bool {
         self.kind.eq_ignore_ascii_case("ecr")
     }
+}
+
+fn is_amazons(host: &str) -> bool {
+    host.contains(".dkr.ecr")
+        && [".amazonaws.com", ".amazonaws.com.cn"]
+            .iter()
+            .any(|end| host.ends_with(end))
 }
 
 /// `URL/PROJECT/TAG`.
@@ -183,10 +197,10 @@ mod tests {
     /// The names of the configuration file, and those that Go gives to the fields of the struct.
     #[test]
     fn fields_have_two_names() {
-        let config = json!({ "url": "r.example", "project": "p", "type": "ECR", "username": "u", "password_file": "f",
+        let config = json!({ "url": "1.dkr.ecr.eu.amazonaws.com", "project": "p", "type": "ECR", "username": "u", "password_file": "f",
             "client_cert_file": "c", "client_key_file": "k", "ca_file": "a", "aws_region": "eu", "insecure": false });
         let order = order(&with("RegistryConfig", config)).unwrap();
-        assert_eq!(order.image.to_string(), "r.example/p/cl_app:1");
+        assert_eq!(order.image.to_string(), "1.dkr.ecr.eu.amazonaws.com/p/cl_app:1");
         let registry = order.registry;
         assert!(registry.is_ecr());
         let found = [
@@ -226,6 +240,11 @@ mod tests {
             ("RegistryConfig", Value::Null, "registry url needs to be set"),
             ("RegistryConfig.URL", json!(""), "registry url needs to be set"),
             ("RegistryConfig.Type", json!("gcr"), "registry type \"gcr\""),
+            (
+                "RegistryConfig.Type",
+                json!("ecr"),
+                "registry type \"ecr\": r.example:5000 is none",
+            ),
             ("ImageTag", json!(""), "ImageTag is empty"),
             ("ImageTag", json!("../a"), "bad image name"),
             ("ImageTag", json!("a b"), "bad image name"),
