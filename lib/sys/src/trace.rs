@@ -29,7 +29,8 @@ pub struct Tracee {
 pub enum Stop {
     /// A filter's verdict was `Trace`, with this number; the call has not been made.
     Seccomp(u16),
-    /// The system call has been made that it was resumed into with [`Tracee::resume_to_return`].
+    /// The system call has been made that it was resumed into with [`Tracee::resume_to_return`]; or it is about to make
+    /// one, or has made it, after [`Tracee::resume_to_call`].
     Returned,
     /// It runs another program now, and is its process's only thread; this was its number before.
     Exec(i32),
@@ -140,6 +141,11 @@ impl Tracee {
         self.go_on(libc::PTRACE_SYSCALL, 0)
     }
 
+    /// Like [`resume`](Self::resume), and stops it at its next system call, before any filter sees that.
+    pub fn resume_to_call(&self, signal: Option<i32>) -> io::Result<()> {
+        self.go_on(libc::PTRACE_SYSCALL, signal.unwrap_or(0))
+    }
+
     /// Leaves it stopped at [`Stop::Group`], until a signal lets it go on.
     pub fn leave_stopped(&self) -> io::Result<()> {
         self.go_on(PTRACE_LISTEN, 0)
@@ -209,7 +215,7 @@ impl Registers {
         }
     }
 
-    /// Makes it another system call, at [`Stop::Seccomp`].
+    /// Makes it another system call, at [`Stop::Seccomp`], or before any filter sees it.
     #[cfg(target_arch = "x86_64")]
     pub fn set_number(&mut self, number: u32) {
         self.0.orig_rax = number.into();

@@ -14,9 +14,11 @@
 //! - `secrets`: nothing keeps a secret
 //! - `supervised`: the same without mounts
 //! - `user`: the same as an ordinary user
+//! - `corpus`: the same in every kind of place
 
 mod cache;
 mod common;
+mod corpus;
 mod crash;
 mod elsewhere;
 mod embed;

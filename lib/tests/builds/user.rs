@@ -13,7 +13,7 @@ use rbuild_testutils::{
 };
 use tempfile::TempDir;
 
-use crate::{common, crash};
+use crate::{common, corpus, crash};
 
 /// Runs most tests again, in a process of an ordinary user. If the tests are one's already, that was it.
 #[test]
@@ -63,29 +63,31 @@ fn the_digest_is_the_same() {
 }
 
 /// What an ordinary user needs to run tests: this checkout may be for root's eyes only.
-struct Kit {
+pub struct Kit {
     program: Vec<u8>,
     /// Holds the base image.
     files: TempDir,
 }
 
 impl Kit {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let files = tempfile::tempdir().unwrap();
         fs::set_permissions(files.path(), Permissions::from_mode(0o755)).unwrap();
         copy(&common::busybox(), &files.path().join("busybox"));
+        copy(&corpus::corpus(), &files.path().join("corpus"));
         let program = fs::read(std::env::current_exe().unwrap()).unwrap();
         Self { program, files }
     }
 
     /// The tests as a command, in a cage and its room.
-    fn command(&self, room: &Path) -> Command {
+    pub fn command(&self, room: &Path) -> Command {
         let program = room.join("tests");
         write_program(&program, &self.program);
         let mut command = Command::new(program);
         command
             .env("TMPDIR", room)
-            .env("RBUILD_TEST_BUSYBOX", self.files.path().join("busybox"));
+            .env("RBUILD_TEST_BUSYBOX", self.files.path().join("busybox"))
+            .env("RBUILD_TEST_CORPUS", self.files.path().join("corpus"));
         command
     }
 }

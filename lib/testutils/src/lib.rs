@@ -11,6 +11,8 @@
 //! - `need`: programs and abilities that a machine may lack
 //! - `token_server`: gives tokens that docker's registry takes
 //! - `program`: programs that a test writes and runs
+//!
+//! The program `cage` runs any other in one of the cages.
 
 pub mod cages;
 mod certificates;

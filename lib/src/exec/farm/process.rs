@@ -153,14 +153,13 @@ impl View {
         if let Some(target) = link {
             return Ok(entry(parent, name)?.map(|node| (node, Some(Link::Path(target.into_bytes())))));
         }
-        let visible = match number(name) {
-            Some(pid) => asker.family.of(pid).is_some(),
-            None => OPEN.contains(&text),
+        let path = match number(name) {
+            Some(pid) => self.first_or(asker, pid).map(|pid| pid.to_string()),
+            None => OPEN.contains(&text).then(|| text.to_owned()),
         };
-        if !visible {
+        let Some(path) = path.map(|name| Path::new(PROC).join(name)) else {
             return Ok(None);
-        }
-        let path = Path::new(PROC).join(name);
+        };
         match openat(
             CWD,
             &path,
@@ -170,6 +169,15 @@ impl View {
             Ok(fd) => Ok(Some((Node::new(fd, parent.mount)?, None))),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// A process of the run by its number, if there is one. The first is known as 1, too: as what began it all.
+    fn first_or(&self, asker: &Asker<'_>, pid: i32) -> Option<i32> {
+        match asker.family.of(pid) {
+            Some(_) => Some(pid),
+            None if pid == 1 => asker.family.first(),
+            None => None,
         }
     }
 

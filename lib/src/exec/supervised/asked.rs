@@ -13,6 +13,9 @@ use super::{Process, Shared, Who};
 /// The longest path that the kernel takes, with its end.
 const PATH_LIMIT: usize = 4096;
 
+/// `ERESTARTSYS`, which only the kernel sees.
+const RESTART: Errno = Errno::from_raw_os_error(512);
+
 /// A system call that waits for its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked<'a> {
@@ -184,6 +187,19 @@ impl<'a> Asked<'a> {
             .map_err(errno)
     }
 
+    /// Like [`still`](Self::still), for what takes long: it fails too once the thread has got a signal. Traced threads
+    /// are not woken by those that would end them, so they would never get them. The error lets the kernel deliver the
+    /// signal and then, if that is what its handler wants, begin the call again.
+    pub fn undisturbed(&self) -> Result<(), Errno> {
+        self.still()?;
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.call.thread)).unwrap_or_default();
+        if has_signal(&status) {
+            return Err(RESTART);
+        }
+        Ok(())
+    }
+
     /// Fails if the call does not wait any more: what was read by the number of its thread may be of another one.
     pub fn still(&self) -> Result<(), Errno> {
         if self.listener.is_waiting(&self.call) {
@@ -194,7 +210,41 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Whether there is a signal for a thread that it neither blocks nor ignores, by what `/proc` says of it.
+fn has_signal(status: &str) -> bool {
+    let mask = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name));
+        value
+            .and_then(|value| u64::from_str_radix(value.trim(), 16).ok())
+            .unwrap_or_default()
+    };
+    (mask("SigPnd:") | mask("ShdPnd:")) & !mask("SigBlk:") & !mask("SigIgn:") != 0
+}
+
 /// The number of an error of a system call that was made on behalf of another process.
 pub(crate) fn errno(error: io::Error) -> Errno {
     Errno::from_io_error(&error).unwrap_or(Errno::IO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_that_a_thread_gets() {
+        let cases = [
+            (["0", "0", "0", "0"], false),
+            (["4000", "0", "0", "0"], true),
+            (["0", "4000", "0", "1"], true),
+            (["0", "4000", "4000", "0"], false),
+            (["0", "4000", "0", "4000"], false),
+        ];
+        for ([own, shared, blocked, ignored], expected) in cases {
+            let status = format!(
+                "Name:\tx\nSigPnd:\t{own}\nShdPnd:\t{shared}\nSigBlk:\t{blocked}\nSigIgn:\t{ignored}\n"
+            );
+            assert_eq!(has_signal(&status), expected, "{status}");
+        }
+        assert!(!has_signal(""));
+    }
 }

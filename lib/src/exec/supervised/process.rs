@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use super::Who;
@@ -30,6 +30,10 @@ pub(crate) struct State {
     pub program: Arc<[u8]>,
     /// Where in its memory the path of the next program is put.
     pub place: u64,
+    /// Whether it stops at each system call, for those that never come to the listener: see [`STAND_INS`].
+    ///
+    /// [`STAND_INS`]: super::tracer::STAND_INS
+    pub watched: bool,
 }
 
 impl Process {
@@ -82,12 +86,15 @@ impl Process {
 /// All processes of a run, by the numbers of their threads. Only the tracer changes it: a thread is in here before it
 /// makes its first system call, until it has ended.
 #[derive(Debug, Default)]
-pub(crate) struct Family(Mutex<HashMap<i32, Arc<Process>>>);
+pub(crate) struct Family {
+    threads: Mutex<HashMap<i32, Arc<Process>>>,
+    first: OnceLock<i32>,
+}
 
 impl Family {
     /// The process that a thread belongs to.
     pub fn of(&self, thread: i32) -> Option<Arc<Process>> {
-        lock(&self.0).get(&thread).cloned()
+        lock(&self.threads).get(&thread).cloned()
     }
 
     /// A process by its own number.
@@ -97,31 +104,37 @@ impl Family {
 
     /// All processes, each once.
     pub fn processes(&self) -> Vec<Arc<Process>> {
-        let threads = lock(&self.0);
+        let threads = lock(&self.threads);
         let leaders = threads.iter().filter(|(thread, process)| **thread == process.id);
         leaders.map(|(_, process)| Arc::clone(process)).collect()
     }
 
+    /// The process that all others come from.
+    pub fn first(&self) -> Option<i32> {
+        self.first.get().copied()
+    }
+
     /// A new process of one thread.
     pub fn begin(&self, id: i32, state: State) -> Arc<Process> {
+        self.first.get_or_init(|| id);
         let process = Arc::new(Process::new(id, state));
-        lock(&self.0).insert(id, Arc::clone(&process));
+        lock(&self.threads).insert(id, Arc::clone(&process));
         process
     }
 
     /// A new thread of a process.
     pub fn add(&self, thread: i32, process: &Arc<Process>) {
-        lock(&self.0).insert(thread, Arc::clone(process));
+        lock(&self.threads).insert(thread, Arc::clone(process));
     }
 
     /// A thread has ended.
     pub fn remove(&self, thread: i32) {
-        lock(&self.0).remove(&thread);
+        lock(&self.threads).remove(&thread);
     }
 
     /// Numbers of all threads.
     pub fn threads(&self) -> Vec<i32> {
-        lock(&self.0).keys().copied().collect()
+        lock(&self.threads).keys().copied().collect()
     }
 }
 

@@ -94,6 +94,7 @@ fn supervise(
         root: None,
         program: Arc::default(),
         place: buffer.as_ptr().addr() as u64,
+        watched: false,
     };
     let loader = Loader {
         shared: place.shared,

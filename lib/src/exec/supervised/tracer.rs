@@ -18,6 +18,13 @@ use super::{
 };
 use crate::exec::Outcome;
 
+/// Calls that container runtimes' filters refuse before anybody is asked, and others that they let through, to be asked
+/// about as if they were those. The kernel has long had no use for these.
+#[cfg(target_arch = "x86_64")]
+pub(super) const STAND_INS: [(i64, u32); 1] = [(nix::libc::SYS_chroot, nix::libc::SYS_epoll_ctl_old as u32)];
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) const STAND_INS: [(i64, u32); 0] = [];
+
 /// Follows the first process and all that come of it until none is left, and says how the first one ended.
 pub(super) fn trace(
     first: i32,
@@ -79,12 +86,33 @@ impl Tracer<'_> {
             Stop::Started => self.started(tracee),
             Stop::Fork(child) => self.forked(tracee, child),
             Stop::Seccomp(_) => self.execute(tracee),
-            Stop::Returned => self.not_executed(tracee),
+            Stop::Returned if self.executing.contains_key(&thread) => self.not_executed(tracee),
+            Stop::Returned => self.called(tracee),
             Stop::Exec(before) => self.executed(tracee, before),
-            Stop::Signal(signal) => tracee.resume(Some(signal)),
+            Stop::Signal(signal) => self.resume(tracee, Some(signal)),
             Stop::Group(_) => tracee.leave_stopped(),
-            Stop::Other(_) => tracee.resume(None),
+            Stop::Other(_) => self.resume(tracee, None),
         };
+    }
+
+    fn resume(&self, tracee: &Tracee, signal: Option<i32>) -> io::Result<()> {
+        let process = self.shared.family.of(tracee.thread());
+        if process.is_some_and(|process| process.state().watched) {
+            tracee.resume_to_call(signal)
+        } else {
+            tracee.resume(signal)
+        }
+    }
+
+    /// One that is watched is about to make a call, or has made it.
+    fn called(&self, tracee: &Tracee) -> io::Result<()> {
+        let mut registers = tracee.registers()?;
+        let number = registers.number().cast_signed();
+        if let Some((_, other)) = STAND_INS.iter().find(|(call, _)| *call == number) {
+            registers.set_number(*other);
+            tracee.set_registers(registers)?;
+        }
+        self.resume(tracee, None)
     }
 
     fn ended(&mut self, thread: i32, outcome: Outcome) {
@@ -116,7 +144,7 @@ impl Tracer<'_> {
             }
             self.early.insert(thread);
         }
-        tracee.resume(None)
+        self.resume(tracee, None)
     }
 
     /// The process that a thread belongs to, or else its parent.
@@ -144,7 +172,7 @@ impl Tracer<'_> {
                 self.shared.family.begin(child, process.inherited());
             }
         }
-        tracee.resume(None)
+        self.resume(tracee, None)
     }
 
     /// A thread is about to make a call that the filter gives to the tracer: `exec`, unless the process has filters of
@@ -154,7 +182,7 @@ impl Tracer<'_> {
         let mut registers = tracee.registers()?;
         let Some(process) = self.shared.family.of(thread) else {
             kill(thread);
-            return tracee.resume(None);
+            return self.resume(tracee, None);
         };
         let place = process.place();
         if self.is_busy(place) {
@@ -179,7 +207,7 @@ impl Tracer<'_> {
             Err(errno) => {
                 registers.skip(-i64::from(errno.raw_os_error()));
                 tracee.set_registers(registers)?;
-                tracee.resume(None)
+                self.resume(tracee, None)
             }
         }
     }
@@ -195,7 +223,7 @@ impl Tracer<'_> {
             executing.registers.set_result(result);
             tracee.set_registers(executing.registers)?;
         }
-        tracee.resume(None)
+        self.resume(tracee, None)
     }
 
     fn executed(&mut self, tracee: &Tracee, before: i32) -> io::Result<()> {
@@ -210,7 +238,7 @@ impl Tracer<'_> {
         if !done {
             kill(thread);
         }
-        tracee.resume(None)
+        self.resume(tracee, None)
     }
 
     /// A thread does not need its place any more, whose next user goes on.

@@ -95,7 +95,7 @@ fn open_pipe(asked: &Asked<'_>, pipe: &Arc<OwnedFd>, flags: OFlags) -> Result<Ow
             match told.recv_timeout(PATIENCE) {
                 Ok(opened) => return opened,
                 Err(_) => {
-                    if let Err(gone) = asked.still() {
+                    if let Err(gone) = asked.undisturbed() {
                         // The other end sets it free. If it does not wait yet, the next round does.
                         let other = if flags.contains(OFlags::WRONLY) {
                             OFlags::RDONLY

@@ -234,7 +234,7 @@ fn connect_to(asked: &Asked<'_>) -> Reply {
             let _file = file;
             loop {
                 std::thread::sleep(PAUSE);
-                asked.still()?;
+                asked.undisturbed()?;
                 match connect(&socket, &address) {
                     Err(Errno::AGAIN) => {}
                     Err(error) => return Err(error),

@@ -204,3 +204,37 @@ fn how_it_ended() {
         assert_eq!(ended("sleep 1000 & exit 3"), Outcome::Exited(3));
     });
 }
+
+/// Also where the filter of a container refuses `chroot` before anybody is asked.
+#[test]
+fn roots_in_the_root() {
+    if need("busybox").is_none() {
+        return;
+    }
+    inside(Cage::Restricted, |room| {
+        let bench = Bench::new(room);
+        for applet in ["sh", "chroot", "mkdir", "cp", "ls"] {
+            symlink("busybox", bench.root.join("bin").join(applet)).unwrap();
+        }
+        let script =
+            "mkdir -p /jail/bin; cp /bin/busybox /jail/bin/sh; chroot /jail /bin/sh -c 'cd ..; pwd; echo *'
+            cd /; /bin/busybox chroot /jail /bin/sh -c 'echo /bin/*'; echo /j*";
+        assert_eq!(bench.prints(script), "/\nbin\n/bin/sh\n/jail\n");
+    });
+}
+
+#[test]
+fn signals_end_what_waits_for_a_pipe() {
+    if need("busybox").is_none() {
+        return;
+    }
+    inside(Cage::Restricted, |room| {
+        let bench = Bench::new(room);
+        for applet in ["sh", "mkfifo", "timeout", "cat", "sleep", "kill"] {
+            symlink("busybox", bench.root.join("bin").join(applet)).unwrap();
+        }
+        let script =
+            "exec 2> /dev/null; mkfifo /p; timeout 1 cat /p; echo $?; (sleep 1; echo written > /p) & cat /p";
+        assert_eq!(bench.prints(script), "143\nwritten\n");
+    });
+}
