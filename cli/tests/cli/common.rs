@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -122,6 +123,14 @@ impl Place {
     /// Runs the command to its end.
     pub fn run<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Ran {
         self.finish(&self.command(arguments).output().unwrap())
+    }
+
+    /// Runs a command with this on its standard input.
+    pub fn feed(&self, mut command: Command, input: &[u8]) -> Ran {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        self.finish(&child.wait_with_output().unwrap())
     }
 
     /// What a command came to, without what differs from run to run.

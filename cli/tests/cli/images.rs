@@ -2,8 +2,6 @@
 
 use std::{
     fs,
-    io::Write,
-    process::Stdio,
     time::{Duration, SystemTime},
 };
 
@@ -252,19 +250,8 @@ fn files_of_an_image_are_listed_and_printed() {
 
 /// `rbuild login` with this password on standard input.
 fn login(place: &Place, host: &str, password: &str) -> Ran {
-    let mut command = place.command(["login", "-u", "me", "--password-stdin", host]);
-    let piped = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = piped.spawn().unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(format!("{password}\n").as_bytes())
-        .unwrap();
-    place.finish(&child.wait_with_output().unwrap())
+    let command = place.command(["login", "-u", "me", "--password-stdin", host]);
+    place.feed(command, format!("{password}\n").as_bytes())
 }
 
 #[test]

@@ -3,10 +3,8 @@
 
 use std::{
     fs,
-    io::Write as _,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use flate2::{Compression, write::GzEncoder};
@@ -245,19 +243,8 @@ fn kaniko() {
     );
     // As the image has it.
     command.env("DOCKER_CONFIG", room.place.path("kaniko/.docker"));
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(&pack(&room.place.path("app")))
-        .unwrap();
-    room.place.finish(&child.wait_with_output().unwrap()).succeeded();
+    let app = pack(&room.place.path("app"));
+    room.place.feed(command, &app).succeeded();
     room.check(&format!("apps/{IMAGE}"));
 }
 

@@ -1,6 +1,6 @@
 //! Flags about registries, many images at once, and what comes from the definition of the command line.
 
-use std::{fs, io::Write as _, process::Stdio};
+use std::fs;
 
 use rbuild_testutils::registry::{Auth, Kind, TestRegistry};
 
@@ -24,14 +24,8 @@ fn a_login_may_be_given_with_the_command() {
     );
     let ran = place.run(["digest", &image, "--creds=me"]);
     assert!(ran.stderr.contains("say --password-stdin"), "{}", ran.stderr);
-    let mut command = place.command(["digest", &image, "--creds=me", "--password-stdin"]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"secret\n").unwrap();
-    place.finish(&child.wait_with_output().unwrap()).succeeded();
+    let command = place.command(["digest", &image, "--creds=me", "--password-stdin"]);
+    place.feed(command, b"secret\n").succeeded();
     // me:secret
     let logins = format!(
         r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#,

@@ -2,9 +2,8 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     sync::OnceLock,
 };
 
@@ -372,20 +371,8 @@ fn one_image_s_artifact_goes_into_the_next() {
     bench.s2i(&[]);
     let chain = |flags: &[&str], containerfile: &str| {
         let line = ["build", "-q", "-t", "final", "--source-image=pages"];
-        let mut command = bench.place.command_through(PROGRAM, [&line[..], flags].concat());
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(containerfile.as_bytes())
-            .unwrap();
-        bench.place.finish(&child.wait_with_output().unwrap())
+        let command = bench.place.command([&line[..], flags].concat());
+        bench.place.feed(command, containerfile.as_bytes())
     };
     let text = "FROM scratch\nCOPY one.html /www/\nCMD [\"/server\"]\n";
     chain(&["--source-image-path=/opt/app/www/one.html:.", "-"], text).succeeded();

@@ -1,9 +1,6 @@
 //! Where files come from.
 
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-};
+use std::process::Command;
 
 use rbuild_testutils::{
     git::GitServer,
@@ -72,19 +69,9 @@ fn tars() {
     }
     for compressed in [false, true] {
         let name = room.name("stdin");
-        let mut command = room.command(&["--context", "tar://stdin", "--destination", &name]);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(&tar(&room, compressed))
-            .unwrap();
-        room.place.finish(&child.wait_with_output().unwrap()).succeeded();
+        let command = room.command(&["--context", "tar://stdin", "--destination", &name]);
+        let context = tar(&room, compressed);
+        room.place.feed(command, &context).succeeded();
         assert_eq!(text(&room.pushed("stdin"), "/f"), "text\n");
     }
     let failed = room.run(&["-c", "tar://a.tar", "--no-push", "--context-sub-path", "nosuch"]);

@@ -157,13 +157,17 @@ fn unchunked(mut body: &str) -> String {
 /// A context with these files.
 pub fn tar_gz(files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    add(&mut tar, files);
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+fn add(tar: &mut tar::Builder<impl Write>, files: &[(&str, &str)]) {
     for (name, text) in files {
         let mut header = tar::Header::new_ustar();
         header.set_mode(0o644);
         header.set_size(text.len() as u64);
         tar.append_data(&mut header, name, text.as_bytes()).unwrap();
     }
-    tar.into_inner().unwrap().finish().unwrap()
 }
 
 /// A context with these symlinks, one of which is `Containerfile`; one may have no target.
@@ -180,11 +184,6 @@ pub fn tar_gz_of_links(links: &[(&str, &str)], files: &[(&str, &str)]) -> Vec<u8
         header.set_cksum();
         tar.append(&header, &[][..]).unwrap();
     }
-    for (name, text) in files {
-        let mut header = tar::Header::new_ustar();
-        header.set_mode(0o644);
-        header.set_size(text.len() as u64);
-        tar.append_data(&mut header, name, text.as_bytes()).unwrap();
-    }
+    add(&mut tar, files);
     tar.into_inner().unwrap().finish().unwrap()
 }
