@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use super::{
     add,
     error::{BuildError, Problem},
-    memo::{self, Fingerprints},
-    origin::{Place, find, known_digest, layers},
+    memo::{Fingerprints, Memo},
+    origin::{Place, find, known_digest, layers, stamp},
     place::{Destination, Placer},
     select::{self, Pick},
     solver::Shared,
@@ -64,10 +64,16 @@ pub(super) async fn copy(
 ) -> Result<(), BuildError> {
     let (job, history) = job(stage, copy, add)?;
     // A step on another stage begins when that stage is done.
-    let memo = layers(stage, copy).await?.map(|layers| memo::key(&job, &layers));
+    let layers = layers(stage, copy).await?;
     let mut step = stage.start(instruction);
-    let known = match memo {
-        Some(key) => memo::get(&stage.shared, stage.index, key).await?,
+    let memo = match layers {
+        Some(layers) => Some(Memo::of_layers(&job, &layers)),
+        None => stamp(stage, copy, &job)
+            .await?
+            .map(|stamp| Memo::of_files(&job, stamp)),
+    };
+    let known = match &memo {
+        Some(memo) => memo.get(&stage.shared, stage.index).await?,
         None => None,
     };
     let mut found = None;
@@ -76,8 +82,8 @@ pub(super) async fn copy(
         None => {
             let (place, picked) = find(stage, copy, &job).await?;
             let prints = fingerprints(&job, &place, &picked)?;
-            if let Some(key) = memo {
-                memo::put(&stage.shared, stage.index, key, &prints).await?;
+            if let Some(memo) = &memo {
+                memo.put(&stage.shared, stage.index, &prints).await?;
             }
             found = Some((place, picked));
             prints

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
@@ -44,14 +44,22 @@ pub(super) struct Sources {
     /// All tars that files are read from: the context, named contexts, checkouts, archives.
     tarballs: Mutex<Vec<Arc<Tarball>>>,
     store: Store,
-    scanned: Mutex<Vec<(PathBuf, Arc<Mutex<tree::Context>>)>>,
+    scanned: Mutex<Vec<(PathBuf, Scanned)>>,
 }
 
 /// Files of a context.
 #[derive(Clone)]
 pub(super) enum Files {
-    Directory(Arc<Mutex<tree::Context>>),
+    Directory(Scanned),
     Tar(Arc<Tree>),
+}
+
+/// Files of a directory.
+#[derive(Clone)]
+pub(super) struct Scanned {
+    /// Stands for the directory in the store.
+    key: Digest,
+    context: Arc<Mutex<tree::Context>>,
 }
 
 impl Input {
@@ -332,31 +340,30 @@ impl Sources {
 
     fn directory(&self, directory: &Path, ignore: &Ignore) -> Result<Files, BuildError> {
         let mut scanned = self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, context)) = scanned.iter().find(|(known, _)| known == directory) {
-            return Ok(Files::Directory(context.clone()));
+        if let Some((_, known)) = scanned.iter().find(|(known, _)| known == directory) {
+            return Ok(Files::Directory(known.clone()));
         }
-        let cache = StatCache::load(&self.cache_file(directory));
+        let key = context_key(directory);
+        let cache = StatCache::load(&self.cache_file(&key));
         let context = tree::Context::scan(directory, &Hidden(ignore), cache)?;
         let context = Arc::new(Mutex::new(context));
-        scanned.push((directory.to_owned(), context.clone()));
-        Ok(Files::Directory(context))
+        let files = Scanned { key, context };
+        scanned.push((directory.to_owned(), files.clone()));
+        Ok(Files::Directory(files))
     }
 
     /// Remembers the digests of files for the next build.
     pub fn save(&self) -> Result<(), BuildError> {
-        for (directory, context) in self.scanned.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let context = context.lock().unwrap_or_else(PoisonError::into_inner);
-            let file = self.cache_file(directory);
-            context.save_cache(&file).map_err(Problem::io("write", &file))?;
+        for (_, scanned) in self.scanned.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let file = self.cache_file(&scanned.key);
+            let saved = scanned.context().save_cache(&file);
+            saved.map_err(Problem::io("write", &file))?;
         }
         Ok(())
     }
 
-    fn cache_file(&self, directory: &Path) -> PathBuf {
-        self.store
-            .root()
-            .join("contexts")
-            .join(context_key(directory).hex())
+    fn cache_file(&self, key: &Digest) -> PathBuf {
+        self.store.root().join("contexts").join(key.hex())
     }
 
     /// Which ignore file hides a path that is on disk, if one does.
@@ -389,11 +396,25 @@ fn context_key(directory: &Path) -> Digest {
     hasher.finish()
 }
 
+impl Scanned {
+    fn context(&self) -> MutexGuard<'_, tree::Context> {
+        self.context.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Files {
+    /// For files of a directory: what stands for that, and a stamp of what is there now (see [`tree::Context::stamp`]).
+    pub fn stamp(&self) -> Option<(Digest, Digest)> {
+        match self {
+            Self::Directory(scanned) => Some((scanned.key, scanned.context().stamp()?)),
+            Self::Tar(_) => None,
+        }
+    }
+
     /// Calls `look` with the tree.
     pub fn with_tree<T>(&self, look: impl FnOnce(&Tree) -> T) -> T {
         match self {
-            Self::Directory(context) => look(context.lock().unwrap_or_else(PoisonError::into_inner).tree()),
+            Self::Directory(scanned) => look(scanned.context().tree()),
             Self::Tar(tree) => look(tree),
         }
     }
@@ -401,8 +422,8 @@ impl Files {
     /// The tree, with digests of all files at and below these paths.
     pub fn digested(&self, paths: &[PathBuf]) -> Result<Tree, BuildError> {
         match self {
-            Self::Directory(context) => {
-                let mut context = context.lock().unwrap_or_else(PoisonError::into_inner);
+            Self::Directory(scanned) => {
+                let mut context = scanned.context();
                 context.digest(paths)?;
                 Ok(context.tree().clone())
             }

@@ -44,6 +44,35 @@ pub(super) async fn layers(stage: &Stage, copy: &Copy) -> Result<Option<Vec<Laye
     Ok(Some(source_image(stage, &word.text).await?.layers().to_vec()))
 }
 
+/// For the files of the directory that a COPY takes from, if it takes from one: see [`Files::stamp`].
+pub(super) async fn stamp(
+    stage: &Stage,
+    copy: &Copy,
+    job: &Job,
+) -> Result<Option<(Digest, Digest)>, BuildError> {
+    if paths_of(job).is_empty() {
+        return Ok(None);
+    }
+    let shared = stage.shared.clone();
+    let named = copy
+        .from
+        .as_ref()
+        .map(|word| base::named_files(&shared, &word.text));
+    let named = match named {
+        None => None,
+        Some(Some(NamedContext::Directory(directory))) => Some(directory.clone()),
+        Some(_) => return Ok(None),
+    };
+    let look = move || {
+        let files = match named {
+            Some(directory) => shared.sources.named(&directory)?,
+            None => shared.sources.context()?,
+        };
+        Ok(files.stamp())
+    };
+    stage.shared.blocking(look).await
+}
+
 /// Where the paths are, and which are meant.
 pub(super) async fn find(
     stage: &mut Stage,
@@ -58,8 +87,7 @@ pub(super) async fn find(
 /// Where the paths are: a stage, a named context, an image, or the build context.
 async fn place(stage: &mut Stage, copy: &Copy, job: &Job) -> Result<Place, BuildError> {
     let shared = stage.shared.clone();
-    let paths = job.sources.iter().any(|source| matches!(source, From::Path(_)));
-    if !paths {
+    if paths_of(job).is_empty() {
         let describe = "the file itself".to_owned();
         return Ok(Place {
             tree: Tree::new(),

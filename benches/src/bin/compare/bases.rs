@@ -1,6 +1,6 @@
 //! Base images, made once and kept as tars; pushed to the registry by rbuild itself.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -26,6 +26,9 @@ const COMPILERS: [&str; 6] = [
     "python3",
     "default-jdk-headless",
 ];
+
+/// Packages come from afar.
+const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Files in [`FILES`].
 const COUNT: usize = 12_000;
@@ -53,7 +56,7 @@ pub fn provide(base: &str, dir: &Path, rbuild: &Path, registry: &Registry) -> Re
     command
         .args(["build", "--push", "-t", &registry.name(base)])
         .arg(&context);
-    shell::run(&mut command, &context.join("push.log"))
+    shell::run(&mut command, &context.join("push.log"), LIMIT)
 }
 
 /// A Debian root file system in a tar.
@@ -70,6 +73,6 @@ fn debian(context: &Path, packages: &[&str]) -> Result<()> {
         command.arg(format!("--include={}", packages.join(",")));
     }
     command.arg("bookworm").arg(&unfinished);
-    shell::run(&mut command, &context.join("mmdebstrap.log"))?;
+    shell::run(&mut command, &context.join("mmdebstrap.log"), LIMIT)?;
     fs::rename(&unfinished, &tar).with_context(|| tar.display().to_string())
 }

@@ -25,6 +25,8 @@ pub struct Builder {
     /// Where it pushes to.
     image: String,
     log: PathBuf,
+    /// What no build may take longer than.
+    limit: Duration,
 }
 
 enum Kind {
@@ -44,7 +46,7 @@ enum Kind {
 }
 
 /// All that this machine has, rbuild first.
-pub fn found(dir: &Path, rbuild: &Path, registry: &Registry) -> Result<Vec<Builder>> {
+pub fn found(dir: &Path, rbuild: &Path, registry: &Registry, limit: Duration) -> Result<Vec<Builder>> {
     let builder = |name: &str, kind| Builder {
         name: name.to_owned(),
         kind,
@@ -53,6 +55,7 @@ pub fn found(dir: &Path, rbuild: &Path, registry: &Registry) -> Result<Vec<Build
         state: PathBuf::new(),
         image: registry.name(&format!("made/{name}")),
         log: dir.join(format!("{name}.log")),
+        limit,
     };
     let mut builders = vec![builder(
         "rbuild",
@@ -85,7 +88,7 @@ impl Builder {
         let mut commands = self.commands(context)?;
         let start = Instant::now();
         for command in &mut commands {
-            shell::run(command, &self.log)?;
+            shell::run(command, &self.log, self.limit)?;
         }
         Ok(start.elapsed())
     }
@@ -94,7 +97,8 @@ impl Builder {
     /// to make new ones.
     pub fn begin(&mut self) -> Result<()> {
         if let Kind::Buildkit = self.kind {
-            return shell::run(Command::new("buildctl").args(["prune", "--all"]), &self.log);
+            let mut prune = Command::new("buildctl");
+            return shell::run(prune.args(["prune", "--all"]), &self.log, self.limit);
         }
         self.count += 1;
         self.state = self.stores.join(self.count.to_string());

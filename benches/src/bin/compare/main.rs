@@ -54,6 +54,9 @@ struct Options {
     /// Where bases, contexts and stores are kept; needs some 20 GB
     #[arg(long, default_value = "target/compare")]
     dir: PathBuf,
+    /// Seconds that a build may take; a builder that takes longer has failed at the workload
+    #[arg(long, default_value_t = 300)]
+    limit: u64,
 }
 
 fn main() -> Result<()> {
@@ -69,7 +72,8 @@ fn main() -> Result<()> {
     );
 
     let registry = Registry::start(&dir)?;
-    let mut builders = builders::found(&dir, &rbuild, &registry)?;
+    let limit = Duration::from_secs(options.limit);
+    let mut builders = builders::found(&dir, &rbuild, &registry, limit)?;
     builders.retain(|builder| options.builders.is_empty() || options.builders.contains(&builder.name));
     ensure!(!builders.is_empty(), "no builder is left to time");
 
@@ -84,38 +88,43 @@ fn main() -> Result<()> {
     let mut table = Table::new(&builders);
     for workload in workloads {
         let context = workload.write(&dir)?;
-        let times = compare(&workload, &context, &mut builders, options.runs)?;
+        let times = compare(&workload, &context, &mut builders, options.runs);
         table.add(workload.name, times);
+        // So that there is something if the rest does not come to its end.
+        let file = dir.join("table.md");
+        std::fs::write(&file, table.to_string()).with_context(|| file.display().to_string())?;
     }
     println!("{table}");
     builders.iter().try_for_each(Builder::end)?;
     Ok(())
 }
 
-/// All builders in turn, so many times.
-fn compare(workload: &Workload, context: &Path, builders: &mut [Builder], runs: usize) -> Result<Vec<Times>> {
-    let mut times = vec![Times::default(); builders.len()];
+/// All builders in turn, so many times. One that fails is not tried again, and has no times.
+fn compare(workload: &Workload, context: &Path, builders: &mut [Builder], runs: usize) -> Vec<Times> {
+    let mut times = vec![Some(Times::default()); builders.len()];
     for run in 1..=runs {
         for (builder, times) in builders.iter_mut().zip(&mut times) {
-            builder.begin()?;
-            let cold = builder
-                .build(context)
-                .with_context(|| format!("{}, cold", workload.name))?;
-            let warm = builder
-                .build(context)
-                .with_context(|| format!("{}, warm", workload.name))?;
-            times.add(cold, warm);
-            eprintln!(
-                "{run}/{runs} {}: {} {}",
-                workload.name,
-                builder.name,
-                pair(cold, warm)
-            );
+            let Some(known) = times else { continue };
+            let start = format!("{run}/{runs} {}: {}", workload.name, builder.name);
+            match once(context, builder) {
+                Ok((cold, warm)) => {
+                    known.add(cold, warm);
+                    eprintln!("{start} {:.2} / {:.3} s", cold.as_secs_f64(), warm.as_secs_f64());
+                }
+                Err(error) => {
+                    eprintln!("{start} failed: {error:#}");
+                    *times = None;
+                }
+            }
         }
     }
-    Ok(times)
+    times.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-fn pair(cold: Duration, warm: Duration) -> String {
-    format!("{:.2} / {:.3} s", cold.as_secs_f64(), warm.as_secs_f64())
+/// A build with an empty store, and the same again.
+fn once(context: &Path, builder: &mut Builder) -> Result<(Duration, Duration)> {
+    builder.begin()?;
+    let cold = builder.build(context).context("cold")?;
+    let warm = builder.build(context).context("warm")?;
+    Ok((cold, warm))
 }

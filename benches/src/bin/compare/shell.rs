@@ -2,11 +2,15 @@
 
 use std::{
     fs::File,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
 /// Where the program is, if it is on the `PATH`.
 pub fn find(program: &str) -> Option<PathBuf> {
@@ -16,19 +20,35 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Runs a program to its end; what it prints goes to a file, whose name is part of the error.
-pub fn run(command: &mut Command, log: &Path) -> Result<()> {
+/// Runs a program to its end, but not longer than `limit`; what it prints goes to a file, whose name is part of the error.
+pub fn run(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
     let file = File::create(log).with_context(|| log.display().to_string())?;
     command
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
-        .stderr(file);
-    let status = command
-        .status()
+        .stderr(file)
+        // To be ended with all that it starts.
+        .process_group(0);
+    let mut child = command
+        .spawn()
         .with_context(|| format!("cannot run {command:?}"))?;
-    if !status.success() {
-        bail!("{command:?}: {status}; see {}", log.display());
-    }
+    let group = format!("-{}", child.id());
+    let (done, ended) = mpsc::channel::<()>();
+    let (status, late) = thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            let late = ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+            if late {
+                let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            }
+            late
+        });
+        let status = child.wait();
+        drop(done);
+        (status, watch.join().unwrap_or(false))
+    });
+    ensure!(!late, "{command:?}: not done after {limit:?}; see {}", log.display());
+    let status = status?;
+    ensure!(status.success(), "{command:?}: {status}; see {}", log.display());
     Ok(())
 }
 

@@ -19,13 +19,18 @@ impl Times {
     }
 }
 
+impl Times {
+    /// The middle ones, in seconds; none if there are none.
+    fn medians(&self) -> Option<(f64, f64)> {
+        Some((median(&self.cold)?, median(&self.warm)?))
+    }
+}
+
 /// The middle of the times, in seconds; of two in the middle the larger.
-fn median(times: &[Duration]) -> f64 {
+fn median(times: &[Duration]) -> Option<f64> {
     let mut sorted = times.to_vec();
     sorted.sort();
-    sorted
-        .get(sorted.len() / 2)
-        .map_or(f64::NAN, Duration::as_secs_f64)
+    sorted.get(sorted.len() / 2).map(Duration::as_secs_f64)
 }
 
 /// A row for each workload, a column for each builder.
@@ -56,13 +61,16 @@ impl fmt::Display for Table {
         writeln!(f, "|---|{}", "---|".repeat(self.builders.len()))?;
         for (workload, times) in &self.rows {
             write!(f, "| {workload} |")?;
-            let mut first = None;
-            for times in times {
-                let (cold, warm) = (median(&times.cold), median(&times.warm));
-                write!(f, " {cold:.2} / {warm:.3}")?;
-                let (first_cold, first_warm) = *first.get_or_insert((cold, warm));
-                if (cold, warm) != (first_cold, first_warm) {
-                    write!(f, " (x{:.1} / x{:.1})", cold / first_cold, warm / first_warm)?;
+            let first = times.first().and_then(Times::medians);
+            for (number, times) in times.iter().enumerate() {
+                match times.medians() {
+                    None => write!(f, " failed")?,
+                    Some((cold, warm)) => {
+                        write!(f, " {cold:.2} / {warm:.3}")?;
+                        if let Some((first_cold, first_warm)) = first.filter(|_| number > 0) {
+                            write!(f, " (x{:.1} / x{:.1})", cold / first_cold, warm / first_warm)?;
+                        }
+                    }
                 }
                 write!(f, " |")?;
             }
@@ -87,16 +95,27 @@ mod tests {
     #[test]
     fn medians_and_ratios() {
         let table = Table {
-            builders: vec!["rbuild".into(), "other".into()],
-            rows: vec![(
-                "work",
-                vec![times(&[1000, 9000, 2000], &[100]), times(&[4000], &[150])],
-            )],
+            builders: vec!["rbuild".into(), "other".into(), "third".into()],
+            rows: vec![
+                (
+                    "work",
+                    vec![
+                        times(&[1000, 9000, 2000], &[100]),
+                        times(&[4000], &[150]),
+                        times(&[], &[]),
+                    ],
+                ),
+                (
+                    "more",
+                    vec![times(&[], &[]), times(&[4000], &[150]), times(&[1000], &[1])],
+                ),
+            ],
         };
         let expected = "\
-| cold / warm, s | rbuild | other |
-|---|---|---|
-| work | 2.00 / 0.100 | 4.00 / 0.150 (x2.0 / x1.5) |
+| cold / warm, s | rbuild | other | third |
+|---|---|---|---|
+| work | 2.00 / 0.100 | 4.00 / 0.150 (x2.0 / x1.5) | failed |
+| more | failed | 4.00 / 0.150 | 1.00 / 0.001 |
 ";
         assert_eq!(table.to_string(), expected);
     }

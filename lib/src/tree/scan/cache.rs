@@ -4,7 +4,8 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::OnceLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -44,9 +45,9 @@ pub(super) struct Record {
 /// The file is a sorted array of records, which are looked up as they lie: loading it takes no longer than reading it.
 #[derive(Clone, Debug, Default)]
 pub struct StatCache {
-    records: Vec<u8>,
-    /// Which of them are of files that are still there.
-    used: Vec<usize>,
+    file: Option<PathBuf>,
+    /// Read when they are first asked for.
+    records: OnceLock<Vec<u8>>,
     news: BTreeMap<Key, (Stamp, Digest)>,
 }
 
@@ -62,6 +63,14 @@ impl Seen {
         stamp[24..28].copy_from_slice(&(stat.st_mtime_nsec as u32).to_be_bytes());
         stamp[28..32].copy_from_slice(&(stat.st_ctime_nsec as u32).to_be_bytes());
         Self { key, stamp }
+    }
+
+    /// For digests.
+    pub(super) fn to_bytes(self) -> [u8; KEY + STAMP] {
+        let mut bytes = [0; KEY + STAMP];
+        bytes[..KEY].copy_from_slice(&self.key);
+        bytes[KEY..].copy_from_slice(&self.stamp);
+        bytes
     }
 }
 
@@ -90,18 +99,25 @@ pub(super) fn is_racy(stat: &Stat, now: SystemTime) -> bool {
 }
 
 impl StatCache {
-    /// Reads what [`Context::save_cache`](super::Context::save_cache) wrote; empty if there is no such file, or it is
-    /// damaged.
+    /// What [`Context::save_cache`](super::Context::save_cache) wrote; empty if there is no such file, or it is damaged. The
+    /// file is read when that is asked for.
     pub fn load(file: &Path) -> Self {
         Self {
-            records: fs::read(file).ok().and_then(records).unwrap_or_default(),
+            file: Some(file.to_owned()),
             ..Self::default()
         }
     }
 
+    fn records(&self) -> &[u8] {
+        self.records.get_or_init(|| {
+            let bytes = self.file.as_ref().and_then(|file| fs::read(file).ok());
+            bytes.and_then(records).unwrap_or_default()
+        })
+    }
+
     /// The digest of a file that is as it was, and its place.
     pub(super) fn get(&self, seen: &Seen) -> Option<(usize, Digest)> {
-        let (mut low, mut high) = (0, self.records.len() / RECORD);
+        let (mut low, mut high) = (0, self.records().len() / RECORD);
         while low < high {
             let middle = low.midpoint(high);
             let (key, stamp, digest) = self.record(middle)?;
@@ -114,23 +130,19 @@ impl StatCache {
         None
     }
 
-    /// Takes note of the places that were asked for.
-    pub(super) fn used(&mut self, used: Vec<usize>) {
-        self.used = used;
-    }
-
     /// Takes note of new digests.
     pub(super) fn learn(&mut self, records: impl Iterator<Item = Record>) {
         self.news
             .extend(records.map(|record| (record.seen.key, (record.seen.stamp, record.digest))));
     }
 
-    pub(super) fn save(&self, file: &Path) -> io::Result<()> {
+    /// Writes it all, if there is news. `used` are the places of files that are still there.
+    pub(super) fn save(&self, file: &Path, used: &[usize]) -> io::Result<()> {
         if self.news.is_empty() {
             return Ok(());
         }
         let mut bytes = MAGIC.to_vec();
-        for (key, (stamp, digest)) in self.kept() {
+        for (key, (stamp, digest)) in self.kept(used) {
             bytes.extend_from_slice(&key);
             bytes.extend_from_slice(&stamp);
             bytes.extend_from_slice(digest.as_bytes());
@@ -145,13 +157,13 @@ impl StatCache {
 
     /// What goes into the file: the news, what is still of use, and what may be of use to a scan that leaves out
     /// something else, if that is not the larger part.
-    fn kept(&self) -> BTreeMap<Key, (Stamp, Digest)> {
-        let count = self.records.len() / RECORD;
+    fn kept(&self, used: &[usize]) -> BTreeMap<Key, (Stamp, Digest)> {
+        let count = self.records().len() / RECORD;
         let all: Vec<usize> = (0..count).collect();
-        let known = if count <= 2 * (self.used.len() + self.news.len()) {
+        let known = if count <= 2 * (used.len() + self.news.len()) {
             &all
         } else {
-            &self.used
+            used
         };
         let known = known.iter().filter_map(|at| self.record(*at));
         let mut kept: BTreeMap<_, _> = known
@@ -162,7 +174,7 @@ impl StatCache {
     }
 
     fn record(&self, at: usize) -> Option<(&Key, &Stamp, Digest)> {
-        let bytes = self.records.get(at * RECORD..(at + 1) * RECORD)?;
+        let bytes = self.records().get(at * RECORD..(at + 1) * RECORD)?;
         let (key, rest) = bytes.split_first_chunk()?;
         let (stamp, rest) = rest.split_first_chunk()?;
         Some((key, stamp, Digest::from_bytes(*rest.first_chunk()?)))

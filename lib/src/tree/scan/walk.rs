@@ -1,8 +1,7 @@
 //! Names and stats of a directory, on all cores.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    ffi::{CStr, CString, OsStr, OsString},
+    ffi::{OsStr, OsString},
     mem::MaybeUninit,
     os::{
         fd::OwnedFd,
@@ -11,33 +10,28 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::SystemTime,
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, major, minor, openat, readlinkat, statat},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, readlinkat, statat},
     io::Errno,
 };
 
-use super::{Filter, ScanError, StatCache, cache::Seen};
-use crate::tree::{
-    Content, Kind, Metadata, Node, Origin, Tree,
-    inodes::{Entries, Entry},
+use super::{
+    Filter, ScanError,
+    found::{Found, Listing, Names, Scanned},
 };
 
 /// As many names as one thread looks at before another may help.
 const BATCH: usize = 256;
 
-/// The tree of a directory, and which records of the cache it uses.
-pub(super) fn walk(
-    root: &Path,
-    filter: &dyn Filter,
-    cache: &StatCache,
-    threads: usize,
-) -> Result<(Tree, Vec<usize>), ScanError> {
+/// All names and stats of a directory.
+pub(super) fn walk(root: &Path, filter: &dyn Filter, threads: usize) -> Result<Scanned, ScanError> {
+    let began = SystemTime::now();
     let scan = Scan {
         root,
         filter,
-        cache,
         jobs: Mutex::default(),
         more: Condvar::new(),
     };
@@ -59,24 +53,13 @@ pub(super) fn walk(
         return Err(error);
     }
     let stat = statat(CWD, root, AtFlags::empty()).map_err(ScanError::io(root))?;
-    let node = Node {
-        metadata: metadata(&stat),
-        kind: Kind::Directory,
-    };
-    let (entries, used) = assemble(found);
-    Ok((
-        Tree {
-            root: Entry::directory(Arc::new(node), entries),
-        },
-        used,
-    ))
+    Ok(Scanned::new(root, stat, found, began))
 }
 
 /// What several threads do together.
 struct Scan<'a> {
     root: &'a Path,
     filter: &'a dyn Filter,
-    cache: &'a StatCache,
     jobs: Mutex<Jobs>,
     more: Condvar,
 }
@@ -93,27 +76,13 @@ enum Job {
     /// Read a directory.
     Read(PathBuf),
     /// Look at some of its entries.
-    Look(Arc<Directory>, Vec<(CString, FileType)>),
+    Look(Arc<Directory>, Names),
 }
 
 struct Directory {
     path: PathBuf,
     descriptor: OwnedFd,
 }
-
-/// A name in a directory.
-struct Found {
-    name: Arc<OsStr>,
-    node: Node,
-    /// Device and inode number, if it has other names.
-    inode: Option<(u64, u64)>,
-    /// The record of the cache that knows it.
-    record: Option<usize>,
-    /// Left out, but for the sake of what may be below.
-    left_out: bool,
-}
-
-type Listing = (PathBuf, Vec<Found>);
 
 impl Scan<'_> {
     fn lock(&self) -> MutexGuard<'_, Jobs> {
@@ -176,13 +145,13 @@ impl Scan<'_> {
         let directory = Arc::new(Directory { path, descriptor });
         let mut buffer = [MaybeUninit::uninit(); 16 << 10];
         let mut entries = RawDir::new(&directory.descriptor, &mut buffer);
-        let mut names = Vec::new();
+        let mut names = Names::default();
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(ScanError::io(&place))?;
             if matches!(entry.file_name().to_bytes(), b"." | b"..") {
                 continue;
             }
-            names.push((entry.file_name().to_owned(), entry.file_type()));
+            names.push(entry.file_name(), entry.file_type());
             if names.len() == BATCH {
                 self.add(Job::Look(Arc::clone(&directory), std::mem::take(&mut names)));
             }
@@ -193,117 +162,60 @@ impl Scan<'_> {
     fn look(
         &self,
         directory: &Directory,
-        names: Vec<(CString, FileType)>,
+        names: Names,
         listings: &mut Vec<Listing>,
     ) -> Result<(), ScanError> {
-        let mut listing = Vec::with_capacity(names.len());
-        for (name, kind) in &names {
-            if let Some(found) = self.entry(directory, name, *kind)? {
-                listing.push(found);
-            }
+        let mut found = Vec::with_capacity(names.len());
+        let mut path = directory.path.clone();
+        for number in 0..names.len() {
+            path.push(OsStr::from_bytes(names.get(number).0.to_bytes()));
+            found.extend(self.entry(directory, &path, &names, number)?);
+            path.pop();
         }
-        listings.push((directory.path.clone(), listing));
+        listings.push(Listing {
+            directory: path,
+            names,
+            found,
+        });
         Ok(())
     }
 
-    fn entry(&self, directory: &Directory, name: &CStr, kind: FileType) -> Result<Option<Found>, ScanError> {
-        let path = directory.path.join(OsStr::from_bytes(name.to_bytes()));
-        let left_out = self.filter.skips(&path);
+    fn entry(
+        &self,
+        directory: &Directory,
+        path: &Path,
+        names: &Names,
+        number: usize,
+    ) -> Result<Option<Found>, ScanError> {
+        let (name, kind) = names.get(number);
+        let left_out = self.filter.skips(path);
         let may_be_directory = matches!(kind, FileType::Directory | FileType::Unknown);
-        if left_out && !(may_be_directory && self.filter.may_descend(&path)) {
+        if left_out && !(may_be_directory && self.filter.may_descend(path)) {
             return Ok(None);
         }
-        let place = self.root.join(&path);
+        let place = || self.root.join(path);
         let stat = match statat(&directory.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
             // Removed meanwhile.
             Err(Errno::NOENT) => return Ok(None),
-            stat => stat.map_err(ScanError::io(&place))?,
+            stat => stat.map_err(|error| ScanError::io(place())(error))?,
         };
-        let record = self.cache.get(&Seen::new(&stat));
-        let digest = record.map(|(_, digest)| digest);
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {
-                self.add(Job::Read(path));
-                Kind::Directory
-            }
+        let mut target = None;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => self.add(Job::Read(path.to_owned())),
+            FileType::Socket | FileType::Unknown => return Ok(None),
             _ if left_out => return Ok(None),
-            FileType::RegularFile => Kind::File(Content {
-                size: stat.st_size as u64,
-                digest,
-                origin: Origin::Disk(place.into()),
-            }),
             FileType::Symlink => {
-                let target =
-                    readlinkat(&directory.descriptor, name, Vec::new()).map_err(ScanError::io(&place))?;
-                Kind::Symlink(OsString::from_vec(target.into_bytes()))
+                let read = readlinkat(&directory.descriptor, name, Vec::new());
+                let read = read.map_err(|error| ScanError::io(place())(error))?;
+                target = Some(OsString::from_vec(read.into_bytes()));
             }
-            FileType::Fifo => Kind::Fifo,
-            FileType::CharacterDevice => Kind::CharDevice {
-                major: major(stat.st_rdev),
-                minor: minor(stat.st_rdev),
-            },
-            FileType::BlockDevice => Kind::BlockDevice {
-                major: major(stat.st_rdev),
-                minor: minor(stat.st_rdev),
-            },
-            _ => return Ok(None),
-        };
-        let linked = kind != Kind::Directory && stat.st_nlink > 1;
+            _ => {}
+        }
         Ok(Some(Found {
-            name: OsStr::from_bytes(name.to_bytes()).into(),
-            node: Node {
-                metadata: metadata(&stat),
-                kind,
-            },
-            inode: linked.then_some((stat.st_dev, stat.st_ino)),
-            record: record.map(|(place, _)| place),
+            name: number,
+            stat,
+            target,
             left_out,
         }))
     }
-}
-
-fn metadata(stat: &Stat) -> Metadata {
-    Metadata {
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        mtime: stat.st_mtime,
-        ..Metadata::default()
-    }
-}
-
-/// Puts together what the threads found, from the innermost directories to the root; and says which records of the
-/// cache are of use.
-fn assemble(listings: Vec<Listing>) -> (Entries, Vec<usize>) {
-    let mut found: BTreeMap<PathBuf, Vec<Found>> = BTreeMap::new();
-    for (path, names) in listings {
-        found.entry(path).or_default().extend(names);
-    }
-    let (mut used, mut linked, mut done) = (Vec::new(), HashMap::new(), HashMap::new());
-    while let Some((path, mut names)) = found.pop_last() {
-        names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let entry = |found: Found| {
-            used.extend(found.record);
-            let is_directory = found.node.kind == Kind::Directory;
-            let below = if is_directory {
-                done.remove(&path.join(&*found.name))
-            } else {
-                None
-            };
-            if found.left_out && below.is_none() {
-                return None;
-            }
-            let node = Arc::new(found.node);
-            let node = match found.inode {
-                Some(inode) => Arc::clone(linked.entry(inode).or_insert(node)),
-                None => node,
-            };
-            Some((found.name, Entry::directory(node, below.unwrap_or_default())))
-        };
-        let entries: Entries = names.into_iter().filter_map(entry).collect();
-        if !entries.is_empty() {
-            done.insert(path, entries);
-        }
-    }
-    (done.remove(Path::new("")).unwrap_or_default(), used)
 }
