@@ -311,7 +311,7 @@ async fn make(
         })
         .await?;
     let made = stage.shared.layers.make(&stage.shared, changes).await?;
-    stage.made(step, parts, history, made).await
+    stage.made(step, parts, history, made)
 }
 
 /// Puts one source in its place.
@@ -400,5 +400,5 @@ async fn owner(stage: &mut Stage, job: &Job, place: &Place) -> Result<Option<(u3
         ))
         .into());
     }
-    Ok(Some(super::run::users(stage).await?.owner(spec)))
+    Ok(Some(super::small::users(stage).await?.owner(spec)))
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fs::File,
-    io::{self, Read},
+    io::{self, PipeReader, Read},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -13,9 +13,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{
     error::{BuildError, Problem},
     once::Once,
+    packing::{self, Fresh, Packings},
     passing::{Landings, Turns},
     place::with_parents,
     solver::Shared,
+    spool::Writer,
     stage::Made,
     tarball::Tarball,
 };
@@ -47,10 +49,15 @@ pub(super) struct Layers {
     known: Mutex<Known>,
     pub(super) turns: Turns,
     pub(super) landings: Landings,
+    pub(super) packings: Packings,
     indexed: Once<Digest, Arc<LayerIndex>>,
     /// By blob and diff ID.
     verified: Once<(Digest, Digest), Arc<LayerIndex>>,
     pub(super) unpacked: Once<(String, Digest), PathBuf>,
+    /// Where unpacked layers are not what they are on top of others, by diff ID.
+    pub(super) gaps: Once<Digest, Arc<[PathBuf]>>,
+    /// Small files that were read, by digest.
+    pub(super) small: Once<Digest, Arc<[u8]>>,
 }
 
 #[derive(Default)]
@@ -70,9 +77,12 @@ impl Layers {
             known: Mutex::default(),
             turns: Turns::default(),
             landings: Landings::default(),
+            packings: Packings::default(),
             indexed: Once::default(),
             verified: Once::default(),
             unpacked: Once::default(),
+            gaps: Once::default(),
+            small: Once::default(),
         }
     }
 
@@ -129,6 +139,7 @@ impl Layers {
 
     /// Reads a layer's blob to its end, wherever it is.
     async fn read_through(&self, shared: &Arc<Shared>, layer: &Layer) -> Result<Arc<LayerIndex>, BuildError> {
+        let layer = &self.packed(layer).await?;
         let blob = layer.descriptor.digest;
         let turn = self.turns.wait(&blob).await;
         let passing = self.passing(shared, layer).await?;
@@ -175,6 +186,7 @@ impl Layers {
     ) -> Result<T, BuildError> {
         let mut tars: HashMap<Digest, Tar> = HashMap::new();
         for diff_id in needed(&changes) {
+            self.packings.layer(&diff_id).await?;
             let blob = self.known().blobs.get(&diff_id).cloned();
             if let Some(tar) = shared.sources.tarball(&diff_id) {
                 tars.insert(diff_id, Tar::Plain(tar));
@@ -194,16 +206,13 @@ impl Layers {
     }
 
     /// Makes a layer of these changes.
-    pub async fn make(&self, shared: &Arc<Shared>, mut changes: Vec<Change>) -> Result<Made, BuildError> {
+    pub async fn make(&self, shared: &Arc<Shared>, mut changes: Vec<Change>) -> Result<Fresh, BuildError> {
         clamp_times(&mut changes, shared.latest_time());
-        let (store, compression) = (self.store.clone(), shared.options.compression);
-        let made = self
-            .with_contents(shared, changes, move |changes, contents| {
-                write_layer(&store, compression, changes, contents)
-            })
-            .await?;
-        self.know(&made.layer);
-        Ok(made)
+        let build = shared.clone();
+        self.with_contents(shared, changes, move |changes, contents| {
+            write_fresh(&build, changes, contents)
+        })
+        .await
     }
 }
 
@@ -255,16 +264,44 @@ pub(super) fn write_layer(
     changes: &[Change],
     contents: &dyn layer::Contents,
 ) -> Result<Made, BuildError> {
+    through_pipe(changes, contents, |tar| ingest(store, compression, tar))
+}
+
+fn write_fresh(
+    shared: &Arc<Shared>,
+    changes: &[Change],
+    contents: &dyn layer::Contents,
+) -> Result<Fresh, BuildError> {
+    // In this thread, which knows the runtime.
+    let (spool, packing) = packing::begin(shared)?;
+    let index = through_pipe(changes, contents, |tar| index_into(&shared.store, tar, spool))?;
+    Ok(Fresh { index, packing })
+}
+
+/// Gives the tar of these changes to `eat`, which is called in another thread.
+fn through_pipe<T: Send>(
+    changes: &[Change],
+    contents: &dyn layer::Contents,
+    eat: impl FnOnce(PipeReader) -> Result<T, BuildError> + Send,
+) -> Result<T, BuildError> {
     let (reader, writer) = io::pipe().map_err(Problem::io("create", "a pipe"))?;
     std::thread::scope(|scope| {
-        let eater = scope.spawn(|| ingest(store, compression, reader));
+        let eater = scope.spawn(|| eat(reader));
         let written = layer::write_tar(changes, contents, writer);
-        let made = eater
+        let eaten = eater
             .join()
-            .map_err(|_| Problem::Thread("while compressing a layer".to_owned()))?;
+            .map_err(|_| Problem::Thread("while making a layer".to_owned()))?;
         written?;
-        made
+        eaten
     })
+}
+
+/// A plain tar to its index, and on to what makes a blob of it.
+pub(super) fn index_into(store: &Store, tar: impl Read, mut spool: Writer) -> Result<LayerIndex, BuildError> {
+    let index = layer::index(tar, Some(&mut spool))?;
+    spool.finish();
+    save_index(store, &index)?;
+    Ok(index)
 }
 
 /// A plain tar into the store: indexed, compressed, digested in one pass.

@@ -1,7 +1,7 @@
 //! Layers on disk, as the engine makes roots of them: directories for overlayfs, or the contents of their files.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::HashSet,
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,7 +11,6 @@ use super::{
     error::{BuildError, Problem},
     layers::Layers,
     passing::{Landing, Passing},
-    place::with_parents,
     solver::Shared,
 };
 use crate::{
@@ -20,7 +19,7 @@ use crate::{
     image::Layer,
     layer::{self, LayerIndex},
     store::{LayerDir, Store},
-    tree::{Change, Tree, What},
+    tree::{Change, Tree},
 };
 
 impl Layers {
@@ -46,7 +45,7 @@ impl Layers {
         // The same layer may be there twice, for overlayfs it may not; what the lower one says the upper one repeats.
         let mut seen = HashSet::new();
         lowers.retain(|path| seen.insert(path.clone()));
-        let corrections = self.corrections(shared, layers).await?;
+        let corrections = self.corrections(shared, layers, &tree).await?;
         if !corrections.is_empty() {
             lowers.insert(0, self.unpack_changes(shared, engine, corrections).await?);
         }
@@ -55,43 +54,6 @@ impl Layers {
             tree,
             ..Stack::default()
         })
-    }
-
-    /// The root filesystem of these layers.
-    pub async fn tree(&self, shared: &Arc<Shared>, layers: &[Layer]) -> Result<Tree, BuildError> {
-        let mut tree = Tree::new();
-        for layer in layers {
-            tree.apply(&self.index(shared, layer).await?.changes)?;
-        }
-        Ok(tree)
-    }
-
-    /// What layers unpacked one by one lack: the owners and modes of directories that they have something in and do
-    /// not list, and hard links to files of layers below.
-    async fn corrections(&self, shared: &Arc<Shared>, layers: &[Layer]) -> Result<Vec<Change>, BuildError> {
-        let mut indexes = Vec::new();
-        let mut paths = BTreeSet::new();
-        for layer in layers {
-            let index = self.index(shared, layer).await?;
-            paths.extend(index.implied_directories());
-            paths.extend(index.foreign_links().into_iter().map(|(name, _)| name));
-            indexes.push(index);
-        }
-        if paths.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut tree = Tree::new();
-        for index in indexes {
-            tree.apply(&index.changes)?;
-        }
-        let node = |path: PathBuf| {
-            let node = tree.get(&path)?.clone();
-            Some(Change {
-                path,
-                what: What::Node(node),
-            })
-        };
-        Ok(with_parents(paths).into_iter().filter_map(node).collect())
     }
 
     /// Each layer in a directory of its own, in their order.
@@ -116,6 +78,7 @@ impl Layers {
                 if let Some(path) = self.store.layer_dir(engine.format(), &layer.diff_id) {
                     return Ok(path);
                 }
+                let layer = &self.packed(layer).await?;
                 let blob = layer.descriptor.digest;
                 let turn = self.turns.wait(&blob).await;
                 let passing = self.passing(shared, layer).await?;

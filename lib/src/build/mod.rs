@@ -8,7 +8,8 @@
 //! - `solver`: the stages that the target needs, side by side, each once
 //! - `stage`: one stage, instruction by instruction
 //! - `base`: what a `FROM` names
-//! - `layers`, `lowers`: layers as the build uses them: indexed, made; unpacked; `passing`: on their way into the store
+//! - `layers`, `lowers`: layers as the build uses them: indexed, made; unpacked; `passing`: on their way into the store;
+//!   `packing`: new ones, compressed beside the build, by way of a `spool`; `trees`: what several come to
 //! - `select`, `place`: what a COPY takes, and where it goes
 //! - `fetch`: what comes from elsewhere: `download` for files behind URLs, `git` for repositories
 //! - `tarball`: files that came in a tar
@@ -17,7 +18,7 @@
 //! - `mounts`, `agent`: `RUN --mount`
 //! - `config`: the instructions that only change the image's config
 //! - `cache`: results of earlier builds, and why one is not there; `caches`: the same, shared with other machines
-//! - `scope`, `users`: variables, and the image's own users
+//! - `scope`, `users`: variables, and the image's own users; `small`: where those are read
 //! - `chain`: contexts made of files of images; `s2i`: source-to-image, as a Containerfile that is written for the purpose
 //! - `origin`: where COPY, ADD and mounts take from
 //! - `output`: the finished image and where it goes; `early`: layers that go there before it is
@@ -45,17 +46,21 @@ mod mounts;
 mod once;
 mod origin;
 mod output;
+mod packing;
 mod passing;
 mod place;
 mod run;
 mod s2i;
 mod scope;
 mod select;
+mod small;
 mod solver;
+mod spool;
 mod squash;
 mod stage;
 mod tarball;
 mod threads;
+mod trees;
 pub(crate) mod users;
 mod workdir;
 

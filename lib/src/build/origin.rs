@@ -148,11 +148,7 @@ pub(super) async fn from(
         return named(shared, context, paths).await;
     }
     let image = source_image(stage, name).await?;
-    let mut tree = Tree::new();
-    for layer in image.layers() {
-        tree.apply(&shared.layers.index(shared, layer).await?.changes)?;
-    }
-    Ok(tree)
+    shared.layers.tree(shared, image.layers()).await
 }
 
 /// The files of a named context, with digests for what these words may pick.

@@ -13,9 +13,11 @@ use super::{
     error::{BuildError, Problem},
     layers::{self, clamp_times, complete},
     mounts::{self, Mounted},
+    packing::{self, Fresh},
+    small,
     solver::Shared,
-    stage::{Made, Stage, Step},
-    users::{Identity, Users},
+    stage::{Stage, Step},
+    users::Identity,
 };
 use crate::{
     containerfile::{Command, Instruction, Network, PROXY_VARIABLES, Run},
@@ -26,7 +28,7 @@ use crate::{
     plan::key::Parts,
     rootfs::Rootfs,
     store::TmpDir,
-    tree::{Change, Kind, Tree, What},
+    tree::{Kind, Tree},
 };
 
 /// The host name that processes see.
@@ -50,7 +52,7 @@ pub(super) async fn run(stage: &mut Stage, instruction: &Instruction, run: &Run)
         return Ok(());
     }
     let made = execute(stage, run, program, mounts, &step).await?;
-    stage.made(&mut step, &parts, history, made).await
+    stage.made(&mut step, &parts, history, made)
 }
 
 /// What a RUN runs.
@@ -171,7 +173,7 @@ async fn execute(
     program: Program,
     mounts: Vec<Mounted>,
     step: &Step,
-) -> Result<Made, BuildError> {
+) -> Result<Fresh, BuildError> {
     let engine = stage.shared.engine().await?.clone();
     let Some(other) = engine.instead().cloned() else {
         return execute_with(engine, stage, run, &program, mounts, step).await;
@@ -209,14 +211,16 @@ async fn execute_with(
     program: &Program,
     mounts: Vec<Mounted>,
     step: &Step,
-) -> Result<Made, BuildError> {
+) -> Result<Fresh, BuildError> {
     let shared = stage.shared.clone();
     let image_layers: Vec<Layer> = stage.image.layers().to_vec();
     // First of all: what unpacks a layer also indexes it, and the tree would be a reason to read it once more.
     shared.layers.unpack(&shared, &engine, &image_layers).await?;
     let tree = stage.tree().await?.clone();
     let layers = shared.layers.stack(&shared, &engine, &image_layers, tree).await?;
-    let identity = users(stage).await?.identity(&stage.image.config().config.user)?;
+    let identity = small::users(stage)
+        .await?
+        .identity(&stage.image.config().config.user)?;
     let environment = environment(stage, &identity, &mounts);
     let mounts = mounts::prepare(&shared, &engine, mounts).await?;
     let workdir = stage.image.config().config.working_dir.clone();
@@ -256,7 +260,7 @@ async fn execute_with(
             made
         })
         .await?;
-    stage.keep_root(root, made.layer.diff_id);
+    stage.keep_root(root, made.index.diff_id);
     Ok(made)
 }
 
@@ -298,7 +302,7 @@ struct Work {
 impl Work {
     /// Runs the process and makes a layer of what it wrote; on disk that is then as if unpacked from the layer. Gives the
     /// root too, if the next step can go on with it.
-    fn run(mut self, process: Process) -> Result<(Made, Option<Root>), BuildError> {
+    fn run(mut self, process: Process) -> Result<(Fresh, Option<Root>), BuildError> {
         let store = &self.shared.store;
         let root = match self.kept.take() {
             Some(root) => root,
@@ -323,7 +327,7 @@ impl Work {
         let made = self.snapshot(&root.rootfs)?;
         let directory = store.new_layer_dir()?;
         root.rootfs.publish(&directory.root(), &made.index)?;
-        let directory = directory.publish(self.engine.format(), &made.layer.diff_id)?;
+        let directory = directory.publish(self.engine.format(), &made.index.diff_id)?;
         let Root { rootfs, scratch } = root;
         // If it cannot go on, the next step makes a new one.
         let next = rootfs.advance(&made.index, &directory).unwrap_or_default();
@@ -370,7 +374,7 @@ impl Work {
         }
     }
 
-    fn snapshot(&self, rootfs: &Rootfs) -> Result<Made, BuildError> {
+    fn snapshot(&self, rootfs: &Rootfs) -> Result<Fresh, BuildError> {
         let write = |out: &mut dyn Write| -> Result<(), layer::Error> {
             let mut changes = rootfs.changes()?;
             let ignored = &self.shared.options.ignored;
@@ -380,12 +384,11 @@ impl Work {
             rootfs.settle(&changes)?;
             layer::write_tar(&changes, &LocalContents, out)
         };
-        let compression = self.shared.options.compression;
-        let made = self.engine.produce(write, |tar: &mut dyn Read| {
-            layers::ingest(&self.shared.store, compression, tar)
+        let (spool, packing) = packing::begin(&self.shared)?;
+        let index = self.engine.produce(write, |tar: &mut dyn Read| {
+            layers::index_into(&self.shared.store, tar, spool)
         })??;
-        self.shared.layers.know(&made.layer);
-        Ok(made)
+        Ok(Fresh { index, packing })
     }
 }
 
@@ -411,50 +414,4 @@ impl Tail {
             None => bytes,
         }
     }
-}
-
-/// The users of the stage's root filesystem.
-pub(super) async fn users(stage: &mut Stage) -> Result<Users, BuildError> {
-    let passwd = read(stage, "etc/passwd").await?;
-    let group = read(stage, "etc/group").await?;
-    Ok(Users::parse(&passwd, &group))
-}
-
-/// The bytes of a file of the stage; empty if it is not there.
-async fn read(stage: &mut Stage, path: &str) -> Result<Vec<u8>, BuildError> {
-    let shared = stage.shared.clone();
-    let tree = stage.tree().await?;
-    let Ok(resolved) = tree.resolve(path, true) else {
-        return Ok(Vec::new());
-    };
-    let Some(node) = resolved.node.cloned() else {
-        return Ok(Vec::new());
-    };
-    let Kind::File(_) = &node.kind else {
-        return Ok(Vec::new());
-    };
-    let change = Change {
-        path: resolved.path,
-        what: What::Node(node),
-    };
-    shared
-        .layers
-        .with_contents(&shared, vec![change], |changes, contents| {
-            let mut bytes = Vec::new();
-            for change in changes {
-                if let What::Node(crate::tree::Node {
-                    kind: Kind::File(content),
-                    ..
-                }) = &change.what
-                {
-                    let limited = contents.open(content)?.take(1 << 22);
-                    let mut limited = limited;
-                    limited
-                        .read_to_end(&mut bytes)
-                        .map_err(Problem::io("read", &change.path))?;
-                }
-            }
-            Ok(bytes)
-        })
-        .await
 }

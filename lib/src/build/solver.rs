@@ -139,6 +139,8 @@ async fn attempt(
     let _end = ForgetStages(shared.clone());
     let work = async {
         let built = finish(&shared).await;
+        // If it failed: what was made until then need not be made again.
+        let _ = shared.layers.packings.end().await;
         shared.caches.close();
         shared.early.close();
         built
@@ -245,7 +247,9 @@ async fn finish(shared: &Arc<Shared>) -> Result<Built, BuildError> {
         steps: needed.iter().map(|index| shared.steps_of(*index)).sum(),
     });
     try_join_all(needed.iter().copied().map(|index| shared.stage(index))).await?;
-    let target = shared.stage(shared.graph.target).await?;
+    let mut target = (*shared.stage(shared.graph.target).await?).clone();
+    shared.layers.packings.end().await?;
+    shared.layers.packings.settle(&mut target.image).await?;
     // What is in the image is checked before there is an image.
     shared
         .layers
@@ -429,6 +433,11 @@ impl Shared {
                 .await
             })
             .await
+    }
+
+    /// What runs processes, if there was anything to run yet.
+    pub fn known_engine(&self) -> Option<&Engine> {
+        self.engine.get()
     }
 
     /// Does blocking work in another thread.

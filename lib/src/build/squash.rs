@@ -48,6 +48,7 @@ pub(super) async fn squash(shared: &Arc<Shared>, stage: &Stage) -> Result<Image,
         .for_each(|entry| entry.empty_layer = true);
     if !changes.is_empty() {
         let made = shared.layers.make(shared, complete(changes, &whole)).await?;
+        let made = made.packed().await?;
         image.append(made.layer, History::default());
         config
             .history

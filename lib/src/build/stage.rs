@@ -12,10 +12,12 @@ use super::{
     caches::{CachePlace, Entry},
     config, copy,
     error::{At, BuildError, Problem},
+    packing::{Fresh, News},
     run::{self, Root},
     scope::Scope,
     solver::Shared,
     squash::Base,
+    trees::Applied,
     workdir,
 };
 use crate::{
@@ -41,9 +43,8 @@ pub(super) struct Stage {
     pub base: Base,
     /// CMD was set in this stage, and not by its base.
     pub cmd_is_own: bool,
-    /// The root filesystem after the first `applied` layers. Nobody asked for a later one yet.
-    tree: Tree,
-    applied: usize,
+    /// The root filesystem after some layers. Nobody asked for a later one yet.
+    applied: Applied,
     /// The text that spans of the current instruction point into: the file, or a trigger of the base.
     pub text: Arc<Text>,
     /// Steps begun so far, `FROM` included.
@@ -70,7 +71,7 @@ pub(super) struct Text {
     pub escape: char,
 }
 
-/// A layer that a step made.
+/// A layer that was made, in the store.
 pub(super) struct Made {
     pub layer: Layer,
     pub index: LayerIndex,
@@ -146,10 +147,10 @@ async fn begin(shared: &Arc<Shared>, index: usize, plan: &graph::Stage) -> Resul
             .map(|parent| parent.scope.clone())
             .unwrap_or_default(),
         cmd_is_own: false,
-        tree: parent
+        applied: parent
             .as_ref()
-            .map_or_else(Tree::new, |parent| parent.tree.clone()),
-        applied: parent.as_ref().map_or(0, |parent| parent.applied),
+            .map(|parent| parent.applied.clone())
+            .unwrap_or_default(),
         text: shared.input.text.clone(),
         position: 1,
         triggered: 0,
@@ -301,12 +302,13 @@ impl Stage {
 
     /// The root filesystem.
     pub async fn tree(&mut self) -> Result<&mut Tree, BuildError> {
-        while let Some(layer) = self.image.layers().get(self.applied) {
-            let index = self.shared.layers.index(&self.shared, layer).await?;
-            self.tree.apply(&index.changes)?;
-            self.applied += 1;
-        }
-        Ok(&mut self.tree)
+        let (layers, base) = (self.image.layers(), self.base.layers);
+        let shared = &self.shared;
+        shared
+            .layers
+            .apply(shared, &mut self.applied, layers, base)
+            .await?;
+        Ok(&mut self.applied.tree)
     }
 
     /// The root that the last RUN has left, if that is one of this engine's and no layer came after it.
@@ -341,7 +343,7 @@ impl Stage {
 
     /// The tree, if somebody asked for it already and it is up to date.
     pub fn known_tree(&self) -> Option<&Tree> {
-        (self.applied == self.image.layers().len()).then_some(&self.tree)
+        (self.applied.layers == self.image.layers().len()).then_some(&self.applied.tree)
     }
 
     /// Parts that the key of every step has that sees the layers below.
@@ -391,6 +393,7 @@ impl Stage {
         history: &str,
     ) -> Result<bool, BuildError> {
         let place = self.place();
+        self.shared.layers.packings.step(&parts.key()).await?;
         let (record, from) = match cache::look_up(&self.shared, parts, &place).await? {
             Ok(record) => (record, None),
             Err(why) => match self.restored(parts).await {
@@ -410,6 +413,7 @@ impl Stage {
         });
         self.share(parts, &Entry::of_step(&record), from.as_ref());
         let layer = record.layer.clone();
+        self.shared.layers.know(&layer);
         self.append(&record, history.to_owned());
         step.finish(Some(layer.diff_id));
         Ok(true)
@@ -434,35 +438,39 @@ impl Stage {
         }
     }
 
-    /// Adds a layer that a step just made, and remembers it for the next time.
-    pub async fn made(
+    /// Adds a layer that a step just made, and remembers it for the next time once it is a blob.
+    pub fn made(
         &mut self,
         step: &mut Step,
         parts: &Parts,
         history: String,
-        made: Made,
+        made: Fresh,
     ) -> Result<(), BuildError> {
         let record = Record {
-            layer: made.layer,
+            layer: made.plain(),
             created: timestamp(self.now()),
         };
-        cache::remember(&self.shared, parts, &self.place(), &record).await?;
-        self.share(parts, &Entry::of_step(&record), None);
-        if self.shared.graph.is_built_on(self.index) {
-            self.shared.early.push(&record.layer);
-        }
         let up_to_date = self.known_tree().is_some();
         self.append(&record, history);
         if up_to_date {
-            self.tree.apply(&made.index.changes)?;
-            self.applied += 1;
+            self.applied.tree.apply(&made.index.changes)?;
+            self.applied.layers += 1;
         }
-        step.finish(Some(record.layer.diff_id));
+        let diff_id = record.layer.diff_id;
+        let news = News {
+            shared: self.shared.clone(),
+            stage: self.index,
+            parts: parts.clone(),
+            place: self.place(),
+            record,
+        };
+        let packings = &self.shared.layers.packings;
+        packings.add(parts.key(), diff_id, news.remember(made.packing));
+        step.finish(Some(diff_id));
         Ok(())
     }
 
     fn append(&mut self, record: &Record, created_by: String) {
-        self.shared.layers.know(&record.layer);
         let created = self
             .shared
             .epoch

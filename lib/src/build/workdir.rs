@@ -40,7 +40,7 @@ pub(super) async fn workdir(
     }
     let owner = match super::users::is_numeric(&user) {
         true => Users::default().owner(&user),
-        false => super::run::users(stage).await?.owner(&user),
+        false => super::small::users(stage).await?.owner(&user),
     };
     let now = stage.now();
     let mut tree = stage.tree().await?.clone();
@@ -49,7 +49,7 @@ pub(super) async fn workdir(
     placer.working_directory(&Destination::new("/", &path))?;
     let changes = placer.changes();
     let made = stage.shared.layers.make(&stage.shared, changes).await?;
-    stage.made(&mut step, &parts, history, made).await
+    stage.made(&mut step, &parts, history, made)
 }
 
 /// An absolute path stays as written; a relative one is joined to the current directory and cleaned.

@@ -139,6 +139,14 @@ impl Image {
         self.encoded = None;
     }
 
+    /// Exchanges the blob of a layer, wherever it is in the image: the same layer, compressed in another way.
+    pub(crate) fn replace_blob(&mut self, layer: &Layer, blob: Descriptor) {
+        for known in self.layers.iter_mut().filter(|known| *known == layer) {
+            known.descriptor = blob.clone();
+            self.encoded = None;
+        }
+    }
+
     /// Adds a history entry that made no layer.
     pub fn note(&mut self, history: History) {
         self.config.history.push(History {

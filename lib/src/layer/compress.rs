@@ -7,7 +7,11 @@ use std::{
 
 use oci_spec::image::MediaType;
 
-use super::{Error, LayerIndex, gzip::Members, index::index};
+use super::{
+    Error, LayerIndex,
+    gzip::Members,
+    index::{BUFFER, index},
+};
 use crate::{Digest, Hasher};
 
 /// How a layer is compressed in its blob.
@@ -78,40 +82,66 @@ pub(super) fn ingest_on(
     blob: impl Write,
     compression: Compression,
 ) -> Result<(LayerIndex, Packed), Error> {
+    compress_on(threads, blob, compression, |blob| index(tar, Some(blob)))
+}
+
+/// Compresses and digests a plain tar that was indexed before: the blob is that of [`ingest`].
+///
+/// # Errors
+/// [`Error::Read`] when `tar` fails, and [`Error::Write`] when `blob` does.
+pub fn pack(mut tar: impl Read, blob: impl Write, compression: Compression) -> Result<Packed, Error> {
+    let copy = |blob: &mut dyn Write| {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match tar.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(length) => blob.write_all(&buffer[..length]).map_err(Error::Write)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::Read(error)),
+            }
+        }
+    };
+    Ok(compress_on(cores(), blob, compression, copy)?.1)
+}
+
+/// Compresses and digests what `write` writes.
+fn compress_on<T>(
+    threads: usize,
+    blob: impl Write,
+    compression: Compression,
+    write: impl FnOnce(&mut dyn Write) -> Result<T, Error>,
+) -> Result<(T, Packed), Error> {
     let mut blob = Digested {
         blob,
         hasher: Hasher::new(),
         size: 0,
     };
-    let layer = match compression {
-        Compression::None => index(tar, Some(&mut blob))?,
+    let written = match compression {
+        Compression::None => write(&mut blob)?,
         Compression::Zstd(level) => {
             let mut encoder = zstd::Encoder::new(&mut blob, level.into()).map_err(Error::Write)?;
             // Always with workers: their output is the same for any number but none.
             encoder
                 .multithread(u32::try_from(threads).unwrap_or(1))
                 .map_err(Error::Write)?;
-            let layer = index(tar, Some(&mut encoder))?;
+            let written = write(&mut encoder)?;
             encoder.finish().map_err(Error::Write)?;
-            layer
+            written
         }
         Compression::Gzip(level) => thread::scope(|scope| {
             let mut members = Members::new(scope, threads, level.into(), &mut blob);
-            let layer = index(tar, Some(&mut members))?;
+            let written = write(&mut members)?;
             members.finish().map_err(Error::Write)?;
-            Ok::<_, Error>(layer)
+            Ok::<_, Error>(written)
         })?,
     };
     blob.blob.flush().map_err(Error::Write)?;
-    let media_type = compression.media_type();
-    Ok((
-        layer,
-        Packed {
-            digest: blob.hasher.finish(),
-            size: blob.size,
-            media_type,
-        },
-    ))
+    let packed = Packed {
+        digest: blob.hasher.finish(),
+        size: blob.size,
+        media_type: compression.media_type(),
+    };
+    Ok((written, packed))
 }
 
 /// A blob that knows its digest and size.

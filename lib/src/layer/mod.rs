@@ -34,7 +34,7 @@ mod write;
 mod xattrs;
 
 pub use ahead::Ahead;
-pub use compress::{Compression, Packed, ingest};
+pub use compress::{Compression, Packed, ingest, pack};
 pub use contents::{Contents, LocalContents, Sources};
 pub use decompress::{decompress, decompress_within};
 pub(crate) use disk::attributes;

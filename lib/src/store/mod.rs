@@ -20,7 +20,7 @@
 //! - `disk`: publishing, errors that carry their path
 //! - `layout`: OCI image layouts, this one and others
 //! - `names`: tags
-//! - `cache`: records
+//! - `cache`: records; `live`: those that are read in parts
 //! - `unpacked`: unpacked layers
 //! - `session`: work in progress
 //! - `remove`: deleting what may belong to other users
@@ -32,6 +32,7 @@ mod cache;
 pub(crate) mod disk;
 mod error;
 mod layout;
+mod live;
 mod names;
 mod prune;
 mod reach;
@@ -162,6 +163,15 @@ impl Store {
     /// If no file can be made.
     pub fn new_blob(&self) -> Result<Incoming, Error> {
         self.layout().incoming_in(self.session()?.dir())
+    }
+
+    /// An empty file without a name, for work in progress. Its space is free again when it is closed.
+    ///
+    /// # Errors
+    /// If no file can be made.
+    pub fn scratch_file(&self) -> Result<File, Error> {
+        let session = self.session()?;
+        tempfile::tempfile_in(session.dir()).at("create a file in", session.dir())
     }
 
     /// Stores a blob that is in memory.

@@ -115,7 +115,7 @@ fn is_taken(error: &io::Error) -> bool {
 }
 
 /// Names this boot of the machine; nothing where the kernel does not tell.
-fn boot() -> Option<&'static str> {
+pub(super) fn boot() -> Option<&'static str> {
     static BOOT: OnceLock<Option<String>> = OnceLock::new();
     let read = || {
         fs::read_to_string("/proc/sys/kernel/random/boot_id")

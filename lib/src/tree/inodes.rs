@@ -4,10 +4,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     ffi::OsStr,
     path::{Component, Path},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
-use super::{Error, Kind, Metadata, Node};
+use super::{Error, Kind, Metadata, Node, saved::Block};
 use crate::Digest;
 
 /// A filesystem in memory. Cloning takes no time: clones share what none of them has changed since.
@@ -23,7 +23,47 @@ pub struct Tree {
 pub(super) struct Entry {
     pub(super) node: Arc<Node>,
     /// `None` where there are none: mostly since it is no directory.
-    entries: Option<Arc<Entries>>,
+    entries: Option<Arc<Listing>>,
+}
+
+/// The entries of a directory: here, or in a saved Tree until somebody looks.
+#[derive(Debug, Default)]
+struct Listing {
+    here: Entries,
+    /// What is read of it takes the place of `here`, which is empty.
+    saved: Option<(Block, OnceLock<Entries>)>,
+}
+
+impl Listing {
+    fn get(&self) -> &Entries {
+        match &self.saved {
+            Some((block, entries)) => entries.get_or_init(|| block.load()),
+            None => &self.here,
+        }
+    }
+
+    fn get_mut(&mut self) -> &mut Entries {
+        if let Some((block, entries)) = self.saved.take() {
+            self.here = entries.into_inner().unwrap_or_else(|| block.load());
+        }
+        &mut self.here
+    }
+
+    /// Those that are in memory.
+    fn known_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        let saved = self.saved.as_mut().and_then(|(_, entries)| entries.get_mut());
+        let saved = saved.into_iter().flat_map(Entries::values_mut);
+        self.here.values_mut().chain(saved)
+    }
+}
+
+impl Clone for Listing {
+    fn clone(&self) -> Self {
+        Self {
+            here: self.get().clone(),
+            saved: None,
+        }
+    }
 }
 
 pub(super) type Entries = BTreeMap<Arc<OsStr>, Entry>;
@@ -48,7 +88,24 @@ impl Entry {
     pub(super) fn directory(node: Arc<Node>, entries: Entries) -> Self {
         Self {
             node,
-            entries: (!entries.is_empty()).then(|| Arc::new(entries)),
+            entries: (!entries.is_empty()).then(|| {
+                Arc::new(Listing {
+                    here: entries,
+                    saved: None,
+                })
+            }),
+        }
+    }
+
+    /// A directory with something in it, which is read when somebody looks.
+    pub(super) fn saved(node: Arc<Node>, block: Block) -> Self {
+        let listing = Listing {
+            here: Entries::new(),
+            saved: Some((block, OnceLock::new())),
+        };
+        Self {
+            node,
+            entries: Some(Arc::new(listing)),
         }
     }
 
@@ -72,21 +129,21 @@ impl Entry {
     }
 
     pub(super) fn entries(&self) -> &Entries {
-        self.entries.as_deref().unwrap_or(&NO_ENTRIES)
+        self.entries.as_deref().map_or(&NO_ENTRIES, Listing::get)
     }
 
     fn entries_mut(&mut self) -> &mut Entries {
-        Arc::make_mut(self.entries.get_or_insert_default())
+        Arc::make_mut(self.entries.get_or_insert_default()).get_mut()
     }
 }
 
 /// Without recursion: trees may be deeper than stacks.
 impl Drop for Entry {
     fn drop(&mut self) {
-        let mut pending: Vec<Arc<Entries>> = self.entries.take().into_iter().collect();
+        let mut pending: Vec<Arc<Listing>> = self.entries.take().into_iter().collect();
         while let Some(entries) = pending.pop() {
             let mut unshared = Arc::into_inner(entries).unwrap_or_default();
-            pending.extend(unshared.values_mut().filter_map(|entry| entry.entries.take()));
+            pending.extend(unshared.known_mut().filter_map(|entry| entry.entries.take()));
         }
     }
 }
@@ -207,9 +264,9 @@ impl Tree {
             return;
         }
         let mut done: HashMap<InodeId, Arc<Node>> = HashMap::new();
-        let mut directories: Vec<&mut Arc<Entries>> = self.root.entries.iter_mut().collect();
+        let mut directories: Vec<&mut Arc<Listing>> = self.root.entries.iter_mut().collect();
         while let Some(entries) = directories.pop() {
-            for entry in Arc::make_mut(entries).values_mut() {
+            for entry in Arc::make_mut(entries).get_mut().values_mut() {
                 let id = entry.id();
                 if let Some(digest) = digests.get(&id) {
                     let node = done

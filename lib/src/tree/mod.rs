@@ -13,17 +13,20 @@
 //! - `resolve`: paths with symbolic links in them, which never leave the root
 //! - `walk`: everything, sorted
 //! - `diff`: the layer between two Trees
+//! - `saved`: on disk, read as far as somebody looks; `codec`: inodes as bytes
 //! - `scan`: a directory of this machine as a Tree, with remembered digests
 
 mod apply;
 #[cfg(test)]
 pub(crate) mod arbitrary;
 mod change;
+pub(crate) mod codec;
 mod diff;
 mod error;
 mod inodes;
 mod node;
 mod resolve;
+mod saved;
 mod scan;
 mod walk;
 

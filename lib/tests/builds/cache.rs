@@ -67,6 +67,42 @@ fn a_changed_file() {
     assert_eq!(how(&room.steps(room.build(WORK)).1), ["cached"; 4]);
 }
 
+/// What was made before a step failed is not made again.
+#[test]
+fn after_a_failure() {
+    if !may_run() {
+        return;
+    }
+    let room = Room::new();
+    room.write("a", "a\n");
+    let text = |last| format!("FROM busybox\nCOPY a /a\nRUN cat /a > /b\nRUN {last}\n");
+    assert!(room.run(room.build(&text("exit 3"))).is_err());
+    let (image, steps) = room.steps(room.build(&text("cat /b > /c")));
+    assert_eq!(how(&steps)[..2], ["cached"; 2]);
+    let flat = room.flat(&image);
+    assert_eq!(
+        flat.tree["/c"].kind,
+        rbuild_testutils::flat::Kind::File(b"a\n".to_vec())
+    );
+}
+
+/// A file that was written to again before a clock could tell is seen to have changed.
+#[test]
+fn changed_at_once() {
+    let room = Room::new();
+    let text = "FROM scratch\nCOPY a /a\n";
+    for round in 0..20 {
+        let content = format!("{round:04}");
+        room.write("a", &content);
+        let image = room.run(room.build(text)).unwrap();
+        let flat = room.flat(&image);
+        assert_eq!(
+            flat.tree["/a"].kind,
+            rbuild_testutils::flat::Kind::File(content.into_bytes())
+        );
+    }
+}
+
 /// A time alone is no change, a mode is one.
 #[test]
 fn times_and_modes() {

@@ -46,7 +46,11 @@ pub fn run(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
         drop(done);
         (status, watch.join().unwrap_or(false))
     });
-    ensure!(!late, "{command:?}: not done after {limit:?}; see {}", log.display());
+    ensure!(
+        !late,
+        "{command:?}: not done after {limit:?}; see {}",
+        log.display()
+    );
     let status = status?;
     ensure!(status.success(), "{command:?}: {status}; see {}", log.display());
     Ok(())

@@ -218,6 +218,84 @@ fn files_that_may_change_unseen_are_not_remembered() {
     assert_eq!(digest(&context, "future"), None);
 }
 
+fn stamp(root: &TempDir) -> Option<Digest> {
+    scan(root).stamp()
+}
+
+#[test]
+fn a_stamp_tells_whether_anything_changed() {
+    let root = directory(&["a/b", "a/c", "same", "time", "linked"]);
+    let place = |path: &str| root.path().join(path);
+    symlink("same", place("link")).unwrap();
+    settle();
+    let mut before = stamp(&root).unwrap();
+    assert_eq!(stamp(&root), Some(before));
+    let keep_time = |path: &str, text: &str| {
+        let times = fs::FileTimes::new().set_modified(fs::metadata(place(path)).unwrap().modified().unwrap());
+        fs::write(place(path), text).unwrap();
+        let file = fs::File::options().write(true).open(place(path)).unwrap();
+        file.set_times(times).unwrap();
+    };
+    let relink = |target: &str| {
+        fs::remove_file(place("link")).unwrap();
+        symlink(target, place("link")).unwrap();
+    };
+    let changes: [(&str, &dyn Fn()); 9] = [
+        ("written", &|| fs::write(place("a/b"), "A/B").unwrap()),
+        ("of the same size and time", &|| keep_time("time", "TIME")),
+        ("a mode", &|| {
+            fs::set_permissions(place("same"), PermissionsExt::from_mode(0o600)).unwrap();
+        }),
+        ("a mode of a directory", &|| {
+            fs::set_permissions(place("a"), PermissionsExt::from_mode(0o700)).unwrap();
+        }),
+        ("another name", &|| {
+            fs::rename(place("a/c"), place("a/d")).unwrap()
+        }),
+        ("another place", &|| fs::rename(place("a/d"), place("d")).unwrap()),
+        ("a hard link", &|| {
+            fs::hard_link(place("linked"), place("other")).unwrap()
+        }),
+        ("where a link leads", &|| relink("a")),
+        ("one more", &|| fs::create_dir(place("empty")).unwrap()),
+    ];
+    for (name, change) in changes {
+        change();
+        settle();
+        let after = stamp(&root).unwrap();
+        assert_ne!(after, before, "{name}");
+        before = after;
+    }
+    // What comes and goes, or is left out, was never there.
+    fs::write(place("a/gone"), "").unwrap();
+    fs::remove_file(place("a/gone")).unwrap();
+    assert_eq!(stamp(&root), Some(before));
+    let without = |path| {
+        let filter = Without(path, &[]);
+        let context = Context::scan(root.path(), &filter, StatCache::default());
+        context.unwrap().stamp().unwrap()
+    };
+    let short = without(&["time"]);
+    assert_ne!(short, before);
+    keep_time("time", "Time");
+    settle();
+    assert_eq!(without(&["time"]), short);
+}
+
+#[test]
+fn files_that_may_change_unseen_have_no_stamp() {
+    let root = directory(&["old", "future"]);
+    settle();
+    let times = fs::FileTimes::new().set_modified(SystemTime::now() + Duration::from_secs(3600));
+    let file = fs::File::options().write(true).open(root.path().join("future"));
+    file.unwrap().set_times(times).unwrap();
+    settle();
+    assert_eq!(stamp(&root), None);
+    let filter = Without(&["future"], &[]);
+    let context = Context::scan(root.path(), &filter, StatCache::default()).unwrap();
+    assert!(context.stamp().is_some());
+}
+
 #[test]
 fn racy_times_are_those_within_a_tick() {
     let root = directory(&["a"]);

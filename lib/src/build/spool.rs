@@ -1,0 +1,163 @@
+//! Bytes on their way from who writes them to who reads them, neither waiting for the other: in a file without a name.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::unix::fs::FileExt,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::exec::Cancel;
+
+/// Puts bytes in. Dropped before [`finish`](Self::finish), its readers fail.
+pub(super) struct Writer(Arc<Spool>);
+
+/// Reads the bytes from the first one on, as they come.
+pub(super) struct Reader {
+    spool: Arc<Spool>,
+    at: u64,
+    cancel: Cancel,
+}
+
+struct Spool {
+    file: File,
+    state: Mutex<State>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    written: u64,
+    /// There will be no more; whether that is as it should be.
+    ended: Option<bool>,
+}
+
+/// Both ends. Reading fails once `cancel` was called.
+pub(super) fn spool(file: File, cancel: Cancel) -> (Writer, Reader) {
+    let spool = Arc::new(Spool {
+        file,
+        state: Mutex::default(),
+        more: Condvar::new(),
+    });
+    let at = 0;
+    (Writer(spool.clone()), Reader { spool, at, cancel })
+}
+
+impl Spool {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, well: bool) {
+        self.state().ended.get_or_insert(well);
+        self.more.notify_all();
+    }
+}
+
+impl Writer {
+    /// All is written.
+    pub fn finish(self) {
+        self.0.end(true);
+    }
+}
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = (&self.0.file).write(bytes)?;
+        self.0.state().written += length as u64;
+        self.0.more.notify_all();
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.end(false);
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(io::Error::other("the build was cancelled"));
+        }
+        let state = self.spool.state();
+        let waiting = |state: &mut State| state.written == self.at && state.ended.is_none();
+        let state = self.spool.more.wait_while(state, waiting);
+        let state = state.unwrap_or_else(PoisonError::into_inner);
+        let (there, ended) = (state.written - self.at, state.ended);
+        drop(state);
+        if there == 0 && ended == Some(false) {
+            return Err(io::Error::other("who wrote this did not come to the end"));
+        }
+        let length = buffer.len().min(usize::try_from(there).unwrap_or(usize::MAX));
+        let length = self.spool.file.read_at(&mut buffer[..length], self.at)?;
+        if length == 0 && there > 0 && !buffer.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn ends() -> (Writer, Reader, Cancel) {
+        let cancel = Cancel::new().unwrap();
+        let (writer, reader) = spool(tempfile::tempfile().unwrap(), cancel.clone());
+        (writer, reader, cancel)
+    }
+
+    #[test]
+    fn what_is_written_is_read_whoever_is_faster() {
+        let bytes: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        for pieces in [1, 7000, 500_000, 2_000_000] {
+            let (mut writer, mut reader, _) = ends();
+            let mut read = Vec::new();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    bytes
+                        .chunks(pieces.max(1000))
+                        .for_each(|piece| writer.write_all(piece).unwrap());
+                    writer.finish();
+                });
+                reader.read_to_end(&mut read).unwrap();
+            });
+            assert!(read == bytes, "{pieces}");
+        }
+        // Nobody reads before all is written.
+        let (mut writer, mut reader, _) = ends();
+        writer.write_all(&bytes).unwrap();
+        writer.finish();
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).unwrap();
+        assert!(read == bytes);
+    }
+
+    #[test]
+    fn what_ends_early_is_an_error() {
+        let (mut writer, mut reader, _) = ends();
+        writer.write_all(b"half").unwrap();
+        drop(writer);
+        let mut read = Vec::new();
+        assert!(reader.read_to_end(&mut read).is_err());
+        assert_eq!(read, b"half");
+    }
+
+    #[test]
+    fn nobody_reads_on_after_a_cancel() {
+        let (mut writer, mut reader, cancel) = ends();
+        writer.write_all(b"half").unwrap();
+        cancel.cancel();
+        assert!(reader.read(&mut [0; 10]).is_err());
+        writer.finish();
+    }
+}
