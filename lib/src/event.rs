@@ -82,6 +82,18 @@ pub enum Event {
         #[serde(serialize_with = "seconds", rename = "seconds")]
         elapsed: Duration,
     },
+    /// The layer of a step is a blob in the store now. Its step was done before, when the layer's tar was whole.
+    LayerPacked {
+        /// The layer's diff ID.
+        layer: Digest,
+        /// The blob.
+        digest: Digest,
+        /// Its size in bytes.
+        size: u64,
+        /// How long it took to compress and store it.
+        #[serde(serialize_with = "seconds", rename = "seconds")]
+        elapsed: Duration,
+    },
     /// A blob or a download starts to move.
     TransferStarted {
         /// Which one.

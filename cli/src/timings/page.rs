@@ -10,7 +10,7 @@ use rbuild::event::{Direction, Moved};
 use super::{
     cpu::Sample,
     path::{self, Item},
-    record::{How, Record, Span, Step, Transfer},
+    record::{How, Record, Span, Step, Transfer, Way},
 };
 use crate::options::human;
 
@@ -169,7 +169,7 @@ impl Chart<'_> {
         let mut part = format!("<h2>Transfers</h2>\n{}", self.axis());
         for (index, transfer) in self.record.transfers.iter().enumerate() {
             let Transfer {
-                direction,
+                way,
                 name,
                 place,
                 bytes,
@@ -177,9 +177,10 @@ impl Chart<'_> {
                 how,
                 ..
             } = transfer;
-            let (class, sign) = match direction {
-                Direction::Pull => ("pull", "↓"),
-                Direction::Push => ("push", "↑"),
+            let (class, sign) = match way {
+                Way::Moves(Direction::Pull) => ("pull", "↓"),
+                Way::Moves(Direction::Push) => ("push", "↑"),
+                Way::Packed => ("packed", "→"),
             };
             let how = match how {
                 Some(Moved::Copied) => human(*bytes),

@@ -39,6 +39,14 @@ pub struct Step {
     pub how: How,
 }
 
+/// Where a blob goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    Moves(Direction),
+    /// From a step into the store, compressed.
+    Packed,
+}
+
 /// How a step went.
 #[derive(Clone, Debug, PartialEq)]
 pub enum How {
@@ -54,7 +62,7 @@ pub enum How {
 /// A blob on its way.
 pub struct Transfer {
     pub span: Span,
-    pub direction: Direction,
+    pub way: Way,
     /// What it is: the beginning of its digest, or its address.
     pub name: String,
     pub place: String,
@@ -123,7 +131,7 @@ impl Record {
                     digest.map_or_else(|| "download".to_owned(), |digest| digest.hex()[..12].to_owned());
                 self.transfers.push(Transfer {
                     span: Span::from(now),
-                    direction: *direction,
+                    way: Way::Moves(*direction),
                     name,
                     place: place.clone(),
                     bytes: 0,
@@ -137,6 +145,23 @@ impl Record {
             Event::TransferFinished { transfer, how } => self.transfer(*transfer, |transfer| {
                 transfer.span.end = Some(now);
                 transfer.how = Some(*how);
+            }),
+            Event::LayerPacked {
+                layer,
+                size,
+                elapsed,
+                ..
+            } => self.transfers.push(Transfer {
+                span: Span {
+                    begin: now.saturating_sub(*elapsed),
+                    end: Some(now),
+                },
+                way: Way::Packed,
+                name: layer.hex()[..12].to_owned(),
+                place: "compressed".to_owned(),
+                bytes: *size,
+                size: *size,
+                how: Some(Moved::Copied),
             }),
             _ => {}
         }
@@ -158,7 +183,7 @@ impl Record {
 
     /// Bytes that moved this way.
     pub fn bytes(&self, direction: Direction) -> u64 {
-        let this_way = |transfer: &&Transfer| transfer.direction == direction;
+        let this_way = |transfer: &&Transfer| transfer.way == Way::Moves(direction);
         self.transfers
             .iter()
             .filter(this_way)

@@ -17,7 +17,7 @@ use super::{
     passing::{Landings, Turns},
     place::with_parents,
     solver::Shared,
-    spool::Writer,
+    spool::{Reader, Writer},
     stage::Made,
     tarball::Tarball,
 };
@@ -186,6 +186,10 @@ impl Layers {
     ) -> Result<T, BuildError> {
         let mut tars: HashMap<Digest, Tar> = HashMap::new();
         for diff_id in needed(&changes) {
+            if let Some(tar) = self.packings.tar(&diff_id) {
+                tars.insert(diff_id, Tar::Made(tar));
+                continue;
+            }
             self.packings.layer(&diff_id).await?;
             let blob = self.known().blobs.get(&diff_id).cloned();
             if let Some(tar) = shared.sources.tarball(&diff_id) {
@@ -219,6 +223,8 @@ impl Layers {
 /// Where the plain tar of a layer can be read.
 enum Tar {
     Plain(Arc<Tarball>),
+    /// Of a layer that was just made.
+    Made(Reader),
     Blob(Box<Descriptor>),
 }
 
@@ -249,6 +255,7 @@ fn open_tar<'a>(
     let failed = layer::Error::Read;
     match tar {
         Some(Tar::Plain(tar)) => Ok(Box::new(File::open(&tar.path).map_err(failed)?)),
+        Some(Tar::Made(tar)) => Ok(Box::new(tar.again())),
         Some(Tar::Blob(blob)) => {
             let blob = Blobs::open(store, blob).map_err(|error| failed(io::Error::other(error)))?;
             layer::decompress(blob)

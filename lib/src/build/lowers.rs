@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    io::{self, Read},
+    io::{self, BufReader, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,6 +12,7 @@ use super::{
     layers::Layers,
     passing::{Landing, Passing},
     solver::Shared,
+    spool::Reader,
 };
 use crate::{
     Digest,
@@ -78,12 +79,17 @@ impl Layers {
                 if let Some(path) = self.store.layer_dir(engine.format(), &layer.diff_id) {
                     return Ok(path);
                 }
+                let diff_id = layer.diff_id;
+                if let Some(tar) = self.packings.tar(&diff_id) {
+                    let (store, engine) = (self.store.clone(), engine.clone());
+                    let unpack = move || unpack_tar(&store, &engine, &diff_id, tar);
+                    return shared.blocking(unpack).await;
+                }
                 let layer = &self.packed(layer).await?;
                 let blob = layer.descriptor.digest;
                 let turn = self.turns.wait(&blob).await;
                 let passing = self.passing(shared, layer).await?;
                 let (store, engine) = (self.store.clone(), engine.clone());
-                let diff_id = layer.diff_id;
                 let unpacked = shared
                     .blocking(move || unpack_blob(&store, &engine, &diff_id, &passing))
                     .await;
@@ -193,6 +199,22 @@ fn unpack_contents_of(
         unpacked?;
         Ok(indexed?)
     })
+}
+
+/// Unpacks the tar of a layer that was just made.
+fn unpack_tar(
+    store: &Store,
+    engine: &Engine,
+    diff_id: &Digest,
+    tar: Reader,
+) -> Result<PathBuf, BuildError> {
+    let directory = store.new_layer_dir()?;
+    let root = directory.root();
+    let mut tar = BufReader::with_capacity(256 << 10, tar);
+    let unpack = |tar: &mut dyn Read| engine.unpack(tar, &root);
+    let copied = engine.feed(unpack, |pipe| io::copy(&mut tar, pipe))?;
+    copied.map_err(Problem::io("read", "a layer that was made"))?;
+    Ok(directory.publish(engine.format(), diff_id)?)
 }
 
 /// Reads a blob, unpacks it, and remembers its index, in one pass.

@@ -13,7 +13,7 @@
 //! - `select`, `place`: what a COPY takes, and where it goes
 //! - `fetch`: what comes from elsewhere: `download` for files behind URLs, `git` for repositories
 //! - `tarball`: files that came in a tar
-//! - `copy`, `add`, `workdir`, `run`: the instructions that make layers
+//! - `copy`, `add`, `workdir`, `run`: the instructions that make layers; `kept`: what a RUN leaves for the next one
 //! - `memo`: what a COPY from layers brings
 //! - `mounts`, `agent`: `RUN --mount`
 //! - `config`: the instructions that only change the image's config
@@ -39,6 +39,7 @@ pub(crate) mod error;
 mod fetch;
 mod git;
 mod input;
+mod kept;
 mod layers;
 mod lowers;
 mod memo;

@@ -2,8 +2,8 @@
 //! and roots need no more than that. Until a layer's blob is there, its descriptor is that of the plain tar.
 
 use std::{
-    io::Read,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use futures_util::{
@@ -18,19 +18,22 @@ use super::{
     error::{BuildError, Problem},
     layers::Layers,
     solver::Shared,
-    spool::{self, Writer},
+    spool::{self, Reader, Source, Writer},
     stage::Made,
 };
 use crate::{
-    Digest,
+    Digest, Event,
     image::{Descriptor, Image, Layer},
     layer::{self, Compression, LayerIndex},
     plan::key::{Key, Parts},
-    store::Store,
 };
 
 /// A tar that is becoming a blob of the store; that is committed when this is done.
-pub(super) struct Packing(JoinHandle<Result<Descriptor, BuildError>>);
+pub(super) struct Packing {
+    /// How long that took, too, without waiting for others.
+    task: JoinHandle<Result<(Descriptor, Duration), BuildError>>,
+    tar: Source,
+}
 
 /// A layer that a step made, as far as the next one needs it.
 pub(super) struct Fresh {
@@ -60,6 +63,7 @@ struct Job {
     /// Of the step that made it.
     key: Key,
     diff_id: Digest,
+    tar: Source,
     done: Waiting<BoxFuture<'static, Result<Layer, BuildError>>>,
 }
 
@@ -77,36 +81,49 @@ impl Default for Packings {
 pub(super) fn begin(shared: &Arc<Shared>) -> Result<(Writer, Packing), BuildError> {
     let (writer, tar) = spool::spool(shared.store.scratch_file()?, shared.cancel.clone());
     let shared = shared.clone();
+    let source = tar.source();
     let task = tokio::spawn(async move {
         let turns = shared.layers.packings.turns.clone();
         // Nobody closes it.
-        let _turn = turns.acquire_owned().await.ok();
+        let turn = turns.acquire_owned().await.ok();
+        let started = Instant::now();
         let (store, compression) = (shared.store.clone(), shared.options.compression);
-        shared.blocking(move || pack(&store, compression, tar)).await
+        let pack = move || {
+            let mut blob = store.new_blob()?;
+            let packed = layer::pack(tar, &mut blob, compression)?;
+            Ok((blob, packed))
+        };
+        let (blob, packed) = shared.blocking(pack).await?;
+        // The disk takes its time, and takes several at once.
+        drop(turn);
+        let commit = move || {
+            blob.commit(&packed.digest)?;
+            Ok(Descriptor::new(packed.media_type, packed.digest, packed.size))
+        };
+        Ok((shared.blocking(commit).await?, started.elapsed()))
     });
-    Ok((writer, Packing(task)))
-}
-
-fn pack(store: &Store, compression: Compression, tar: impl Read) -> Result<Descriptor, BuildError> {
-    let mut blob = store.new_blob()?;
-    let packed = layer::pack(tar, &mut blob, compression)?;
-    blob.commit(&packed.digest)?;
-    Ok(Descriptor::new(packed.media_type, packed.digest, packed.size))
+    Ok((writer, Packing { task, tar: source }))
 }
 
 impl Packing {
-    /// The blob.
-    pub async fn blob(self) -> Result<Descriptor, BuildError> {
-        let done = self.0.await;
+    async fn blob(self) -> Result<(Descriptor, Duration), BuildError> {
+        let done = self.task.await;
         done.map_err(|error| Problem::Thread(error.to_string()))?
     }
 }
 
 impl News {
     /// Waits for the blob, and tells everyone who wants to know; gives the layer.
-    pub async fn remember(mut self, packing: Packing) -> Result<Layer, BuildError> {
+    async fn remember(mut self, packing: Packing) -> Result<Layer, BuildError> {
         let shared = &self.shared;
-        self.record.layer.descriptor = packing.blob().await?;
+        let (blob, elapsed) = packing.blob().await?;
+        shared.tell(Event::LayerPacked {
+            layer: self.record.layer.diff_id,
+            digest: blob.digest,
+            size: blob.size,
+            elapsed,
+        });
+        self.record.layer.descriptor = blob;
         let layer = self.record.layer.clone();
         shared.layers.know(&layer);
         cache::remember(shared, &self.parts, &self.place, &self.record).await?;
@@ -133,7 +150,7 @@ impl Fresh {
     /// Waits for the blob.
     pub async fn packed(self) -> Result<Made, BuildError> {
         let (diff_id, index) = (self.index.diff_id, self.index);
-        let descriptor = self.packing.blob().await?;
+        let (descriptor, _) = self.packing.blob().await?;
         let layer = Layer { descriptor, diff_id };
         Ok(Made { layer, index })
     }
@@ -144,17 +161,29 @@ impl Packings {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees to a layer that the step with this key made, until `work` has stored all that is to be known of it.
-    pub fn add(
-        &self,
-        key: Key,
-        diff_id: Digest,
-        work: impl Future<Output = Result<Layer, BuildError>> + Send + 'static,
-    ) {
-        let task = tokio::spawn(work);
-        let done = async move { task.await.map_err(|error| Problem::Thread(error.to_string()))? };
+    /// Sees to what a step made, until all that is to be known of it is stored.
+    pub fn add(&self, news: News, packing: Packing) {
+        let (key, diff_id) = (news.parts.key(), news.record.layer.diff_id);
+        let tar = packing.tar.clone();
+        let task = tokio::spawn(news.remember(packing));
+        let done = async move {
+            task.await
+                .map_err(|error| Problem::Thread(error.to_string()))?
+        };
         let done = done.boxed().shared();
-        self.jobs().push(Job { key, diff_id, done });
+        self.jobs().push(Job {
+            key,
+            diff_id,
+            tar,
+            done,
+        });
+    }
+
+    /// The plain tar of a layer that this build has made and not yet packed.
+    pub fn tar(&self, diff_id: &Digest) -> Option<Reader> {
+        let jobs = self.jobs();
+        let mut made = jobs.iter().filter(|job| job.diff_id == *diff_id);
+        made.find_map(|job| job.tar.reader())
     }
 
     /// Waits for the layers of which `which` is true, and gives the last.

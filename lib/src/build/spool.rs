@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::unix::fs::FileExt,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use crate::exec::Cancel;
@@ -12,10 +12,17 @@ use crate::exec::Cancel;
 /// Puts bytes in. Dropped before [`finish`](Self::finish), its readers fail.
 pub(super) struct Writer(Arc<Spool>);
 
-/// Reads the bytes from the first one on, as they come.
+/// Reads the bytes from the first one on, as they come. The file is there as long as somebody has one of these.
 pub(super) struct Reader {
     spool: Arc<Spool>,
     at: u64,
+    cancel: Cancel,
+}
+
+/// Knows the bytes for as long as they are there.
+#[derive(Clone)]
+pub(super) struct Source {
+    spool: Weak<Spool>,
     cancel: Cancel,
 }
 
@@ -58,6 +65,36 @@ impl Writer {
     /// All is written.
     pub fn finish(self) {
         self.0.end(true);
+    }
+}
+
+impl Reader {
+    /// Another one, from the first byte on.
+    pub fn again(&self) -> Self {
+        Self {
+            spool: self.spool.clone(),
+            at: 0,
+            cancel: self.cancel.clone(),
+        }
+    }
+
+    /// What knows the bytes, and does not keep them.
+    pub fn source(&self) -> Source {
+        Source {
+            spool: Arc::downgrade(&self.spool),
+            cancel: self.cancel.clone(),
+        }
+    }
+}
+
+impl Source {
+    /// A reader from the first byte on, if they are still there.
+    pub fn reader(&self) -> Option<Reader> {
+        Some(Reader {
+            spool: self.spool.upgrade()?,
+            at: 0,
+            cancel: self.cancel.clone(),
+        })
     }
 }
 
@@ -140,6 +177,20 @@ mod tests {
         let mut read = Vec::new();
         reader.read_to_end(&mut read).unwrap();
         assert!(read == bytes);
+    }
+
+    #[test]
+    fn there_may_be_many_readers_until_the_last_is_gone() {
+        let (mut writer, mut reader, _) = ends();
+        writer.write_all(b"bytes").unwrap();
+        writer.finish();
+        let source = reader.source();
+        for mut reader in [reader.again(), source.reader().unwrap()] {
+            assert_eq!(io::read_to_string(&mut reader).unwrap(), "bytes");
+        }
+        assert_eq!(io::read_to_string(&mut reader).unwrap(), "bytes");
+        drop(reader);
+        assert!(source.reader().is_none());
     }
 
     #[test]

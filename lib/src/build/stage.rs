@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -12,8 +12,9 @@ use super::{
     caches::{CachePlace, Entry},
     config, copy,
     error::{At, BuildError, Problem},
+    kept::KeptRoot,
     packing::{Fresh, News},
-    run::{self, Root},
+    run,
     scope::Scope,
     solver::Shared,
     squash::Base,
@@ -21,10 +22,8 @@ use super::{
     workdir,
 };
 use crate::{
-    Digest,
     containerfile::{self, Instruction, InstructionKind, Span, Word},
     event::{Event, StepId},
-    exec::Engine,
     image::{History, Image, Layer},
     layer::LayerIndex,
     plan::{graph, key::Parts},
@@ -52,14 +51,7 @@ pub(super) struct Stage {
     /// Triggers of the base that make layers.
     triggered: usize,
     /// The root that the last RUN has left. Clones share it; the first one takes it.
-    root: Arc<Mutex<Option<Kept>>>,
-}
-
-/// A root that a RUN has left.
-struct Kept {
-    /// What is in it.
-    layers: Vec<Digest>,
-    root: Root,
+    pub kept: KeptRoot,
 }
 
 /// A text with instructions.
@@ -154,7 +146,7 @@ async fn begin(shared: &Arc<Shared>, index: usize, plan: &graph::Stage) -> Resul
         text: shared.input.text.clone(),
         position: 1,
         triggered: 0,
-        root: Arc::default(),
+        kept: KeptRoot::default(),
     };
     if parent.is_none() {
         base::environment(&mut stage);
@@ -311,36 +303,6 @@ impl Stage {
         Ok(&mut self.applied.tree)
     }
 
-    /// The root that the last RUN has left, if that is one of this engine's and no layer came after it.
-    pub fn take_root(&self, engine: &Engine) -> Option<Root> {
-        let layers = self.image.layers().iter().map(|layer| layer.diff_id);
-        let kept = self
-            .kept_root()
-            .take_if(|kept| kept.root.is_of(engine) && kept.layers.iter().copied().eq(layers));
-        self.drop_root();
-        kept.map(|kept| kept.root)
-    }
-
-    /// Keeps a root for the next RUN, with the layer that was made in it.
-    pub fn keep_root(&self, root: Option<Root>, layer: Digest) {
-        let below = self.image.layers().iter().map(|layer| layer.diff_id);
-        *self.kept_root() = root.map(|root| Kept {
-            layers: below.chain([layer]).collect(),
-            root,
-        });
-    }
-
-    /// Gives up the root that was kept, which takes its time. The build is not over before that is done.
-    fn drop_root(&self) {
-        if let Some(root) = self.kept_root().take() {
-            self.shared.threads.start(move || drop(root));
-        }
-    }
-
-    fn kept_root(&self) -> MutexGuard<'_, Option<Kept>> {
-        self.root.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The tree, if somebody asked for it already and it is up to date.
     pub fn known_tree(&self) -> Option<&Tree> {
         (self.applied.layers == self.image.layers().len()).then_some(&self.applied.tree)
@@ -464,8 +426,7 @@ impl Stage {
             place: self.place(),
             record,
         };
-        let packings = &self.shared.layers.packings;
-        packings.add(parts.key(), diff_id, news.remember(made.packing));
+        self.shared.layers.packings.add(news, made.packing);
         step.finish(Some(diff_id));
         Ok(())
     }

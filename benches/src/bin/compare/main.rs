@@ -82,13 +82,20 @@ fn main() -> Result<()> {
         options.only.is_empty() || options.only.iter().any(|text| workload.name.contains(text))
     });
     let bases: BTreeSet<&str> = workloads.iter().map(|workload| workload.base).collect();
+    let mut missing = BTreeSet::new();
     for base in bases {
-        bases::provide(base, &dir, &rbuild, &registry)?;
+        if let Err(error) = bases::provide(base, &dir, &rbuild, &registry) {
+            eprintln!("{base} cannot be made: {error:#}");
+            missing.insert(base);
+        }
     }
     let mut table = Table::new(&builders);
     for workload in workloads {
         let context = workload.write(&dir)?;
-        let times = compare(&workload, &context, &mut builders, options.runs);
+        let times = match missing.contains(workload.base) {
+            true => vec![Times::default(); builders.len()],
+            false => compare(&workload, &context, &mut builders, options.runs),
+        };
         table.add(workload.name, times);
         // So that there is something if the rest does not come to its end.
         let file = dir.join("table.md");
