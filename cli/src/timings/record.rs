@@ -147,10 +147,7 @@ impl Record {
                 transfer.how = Some(*how);
             }),
             Event::LayerPacked {
-                layer,
-                size,
-                elapsed,
-                ..
+                layer, size, elapsed, ..
             } => self.transfers.push(Transfer {
                 span: Span {
                     begin: now.saturating_sub(*elapsed),

@@ -20,6 +20,7 @@ use super::{
     spool::{Reader, Writer},
     stage::Made,
     tarball::Tarball,
+    trees::Oddities,
 };
 use crate::{
     Digest,
@@ -54,8 +55,7 @@ pub(super) struct Layers {
     /// By blob and diff ID.
     verified: Once<(Digest, Digest), Arc<LayerIndex>>,
     pub(super) unpacked: Once<(String, Digest), PathBuf>,
-    /// Where unpacked layers are not what they are on top of others, by diff ID.
-    pub(super) gaps: Once<Digest, Arc<[PathBuf]>>,
+    pub(super) oddities: Once<Digest, Arc<Oddities>>,
     /// Small files that were read, by digest.
     pub(super) small: Once<Digest, Arc<[u8]>>,
 }
@@ -81,7 +81,7 @@ impl Layers {
             indexed: Once::default(),
             verified: Once::default(),
             unpacked: Once::default(),
-            gaps: Once::default(),
+            oddities: Once::default(),
             small: Once::default(),
         }
     }

@@ -202,12 +202,7 @@ fn unpack_contents_of(
 }
 
 /// Unpacks the tar of a layer that was just made.
-fn unpack_tar(
-    store: &Store,
-    engine: &Engine,
-    diff_id: &Digest,
-    tar: Reader,
-) -> Result<PathBuf, BuildError> {
+fn unpack_tar(store: &Store, engine: &Engine, diff_id: &Digest, tar: Reader) -> Result<PathBuf, BuildError> {
     let directory = store.new_layer_dir()?;
     let root = directory.root();
     let mut tar = BufReader::with_capacity(256 << 10, tar);

@@ -2,8 +2,7 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -26,6 +25,7 @@ use crate::{
     },
     exec::{self, MountKind, Stack},
     image::Layer,
+    store::Locked,
     tree::{self, Change, Tree},
 };
 
@@ -62,7 +62,7 @@ pub(super) enum Held {
     Nothing,
     /// Of a cache.
     Lock {
-        _file: File,
+        _lock: Locked,
     },
     /// The socket that was mounted.
     Agent {
@@ -272,7 +272,7 @@ async fn kind(
                 source: directory,
                 read_only,
             },
-            Held::Lock { _file: lock },
+            Held::Lock { _lock: lock },
         )));
     }
     let layers = match mount.source {
@@ -355,7 +355,7 @@ impl Cache {
         shared: &Arc<Shared>,
         engine: &exec::Engine,
         beginning: Option<(Vec<Change>, String)>,
-    ) -> Result<(PathBuf, File), BuildError> {
+    ) -> Result<(PathBuf, Locked), BuildError> {
         let parent = shared.store.root().join("mounts").join(engine.format());
         let cache = self.clone();
         let (directory, lock) = shared.blocking(move || cache.take(&parent)).await?;
@@ -378,7 +378,7 @@ impl Cache {
     }
 
     /// Which directory, and its lock.
-    fn take(&self, parent: &Path) -> Result<(PathBuf, File), BuildError> {
+    fn take(&self, parent: &Path) -> Result<(PathBuf, Locked), BuildError> {
         let name = Digest::of(&self.id).hex();
         fs::create_dir_all(parent).map_err(Problem::io("create", parent))?;
         for number in 0.. {
@@ -397,7 +397,7 @@ impl Cache {
                 },
             };
             taken.map_err(Problem::io("lock", &path))?;
-            return Ok((directory, lock));
+            return Ok((directory, Locked(lock)));
         }
         Err(Problem::Value("there is no free cache directory".to_owned()).into())
     }

@@ -166,10 +166,7 @@ impl Packings {
         let (key, diff_id) = (news.parts.key(), news.record.layer.diff_id);
         let tar = packing.tar.clone();
         let task = tokio::spawn(news.remember(packing));
-        let done = async move {
-            task.await
-                .map_err(|error| Problem::Thread(error.to_string()))?
-        };
+        let done = async move { task.await.map_err(|error| Problem::Thread(error.to_string()))? };
         let done = done.boxed().shared();
         self.jobs().push(Job {
             key,

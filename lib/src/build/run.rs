@@ -28,7 +28,7 @@ use crate::{
     plan::key::Parts,
     rootfs::Rootfs,
     store::TmpDir,
-    tree::{Kind, Tree},
+    tree::Tree,
 };
 
 /// The host name that processes see.
@@ -178,7 +178,13 @@ async fn execute(
     let Some(other) = engine.instead().cloned() else {
         return execute_with(engine, stage, run, &program, mounts, step).await;
     };
-    let why = if has_devices(stage.tree().await?) {
+    // As below: before anybody asks what is in the layers.
+    let shared = stage.shared.clone();
+    shared
+        .layers
+        .unpack(&shared, &engine, stage.image.layers())
+        .await?;
+    let why = if has_devices(stage).await? {
         "The image has device nodes, which cannot be shown"
     } else {
         let made = execute_with(engine, stage, run, &program, mounts.clone(), step).await;
@@ -198,10 +204,18 @@ async fn execute(
 }
 
 /// Whether there are device nodes that a run would see: its `/dev` is another one.
-fn has_devices(tree: &Tree) -> bool {
-    let is_device = |kind: &Kind| matches!(kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. });
-    tree.walk()
-        .any(|found| is_device(&found.node.kind) && !found.path.starts_with("dev"))
+async fn has_devices(stage: &mut Stage) -> Result<bool, BuildError> {
+    let shared = stage.shared.clone();
+    let mut some = false;
+    for layer in stage.image.layers() {
+        some |= shared.layers.oddities(&shared, layer).await?.devices;
+    }
+    // Those of one layer may be gone in the next.
+    let seen = |tree: &Tree| {
+        tree.walk()
+            .any(|found| found.node.is_device() && !found.path.starts_with("dev"))
+    };
+    Ok(some && seen(stage.tree().await?))
 }
 
 async fn execute_with(

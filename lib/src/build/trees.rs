@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,6 +12,7 @@ use super::{error::BuildError, layers::Layers, place::with_parents, solver::Shar
 use crate::{
     Digest, Hasher,
     image::Layer,
+    layer::LayerIndex,
     store::{Cache, Store},
     tree::{
         Change, Tree, What,
@@ -22,6 +22,15 @@ use crate::{
 
 /// Changes that take longer to apply than what they come to takes to be found on disk.
 const MANY: usize = 1000;
+
+/// What is to be known of a layer apart from its index.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Oddities {
+    /// The paths at which the layer, unpacked by itself, is not what it is on top of others.
+    pub gaps: Vec<PathBuf>,
+    /// It has device nodes that a run would see: in other places than `/dev`, which is not the image's.
+    pub devices: bool,
+}
 
 /// What the first so many layers of an image come to.
 #[derive(Clone, Default)]
@@ -79,7 +88,7 @@ impl Layers {
     ) -> Result<Vec<Change>, BuildError> {
         let mut paths = BTreeSet::new();
         for layer in layers {
-            paths.extend(self.gaps(shared, layer).await?.iter().cloned());
+            paths.extend(self.oddities(shared, layer).await?.gaps.iter().cloned());
         }
         let node = |path: PathBuf| {
             let node = tree.get(&path)?.clone();
@@ -91,29 +100,60 @@ impl Layers {
         Ok(with_parents(paths).into_iter().filter_map(node).collect())
     }
 
-    /// The paths at which a layer that is unpacked by itself is not what it is on top of others.
-    async fn gaps(&self, shared: &Arc<Shared>, layer: &Layer) -> Result<Arc<[PathBuf]>, BuildError> {
+    /// What is odd about a layer.
+    pub async fn oddities(&self, shared: &Arc<Shared>, layer: &Layer) -> Result<Arc<Oddities>, BuildError> {
         let find = || async {
-            let key = name(b"rbuild gaps 1", &layer.diff_id);
+            let key = name(b"rbuild oddities 1", &layer.diff_id);
             let store = self.store.clone();
             let known = shared
                 .blocking(move || Ok(store.get(Cache::Contexts, &key)))
                 .await?;
-            if let Some(paths) = known.as_deref().and_then(paths) {
-                return Ok(paths.into());
+            if let Some(known) = known.as_deref().and_then(Oddities::from_bytes) {
+                return Ok(Arc::new(known));
             }
             let index = self.index(shared, layer).await?;
-            let links = index.foreign_links().into_iter().map(|(name, _)| name);
-            let paths: Vec<PathBuf> = index.implied_directories().into_iter().chain(links).collect();
+            let found = Oddities::of(&index);
             if index.changes.len() >= MANY {
-                let (store, bytes) = (self.store.clone(), bytes(&paths));
+                let (store, bytes) = (self.store.clone(), found.to_bytes());
                 shared
                     .blocking(move || Ok(store.put(Cache::Contexts, &key, &bytes)?))
                     .await?;
             }
-            Ok(paths.into())
+            Ok(Arc::new(found))
         };
-        self.gaps.get(layer.diff_id, find).await
+        self.oddities.get(layer.diff_id, find).await
+    }
+}
+
+impl Oddities {
+    fn of(index: &LayerIndex) -> Self {
+        let links = index.foreign_links().into_iter().map(|(name, _)| name);
+        let is_device = |change: &Change| match &change.what {
+            What::Node(node) => node.is_device() && !change.path.starts_with("dev"),
+            _ => false,
+        };
+        Self {
+            gaps: index.implied_directories().into_iter().chain(links).collect(),
+            devices: index.changes.iter().any(is_device),
+        }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![u8::from(self.devices)];
+        for path in &self.gaps {
+            put_bytes(&mut bytes, path.as_os_str().as_bytes());
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut bytes = Bytes(bytes);
+        let devices = bytes.byte()? != 0;
+        let mut gaps = Vec::new();
+        while !bytes.0.is_empty() {
+            gaps.push(Path::new(bytes.text()?).to_owned());
+        }
+        Some(Self { gaps, devices })
     }
 }
 
@@ -150,20 +190,55 @@ fn save(store: &Store, name: &Digest, tree: &Tree) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn bytes(paths: &[PathBuf]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for path in paths {
-        put_bytes(&mut bytes, path.as_os_str().as_bytes());
-    }
-    bytes
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Kind, Metadata, Node};
 
-fn paths(bytes: &[u8]) -> Option<Vec<PathBuf>> {
-    let mut bytes = Bytes(bytes);
-    let mut paths = Vec::new();
-    while !bytes.0.is_empty() {
-        let path: &OsStr = bytes.text()?;
-        paths.push(Path::new(path).to_owned());
+    fn change(path: &str, kind: Kind) -> Change {
+        let metadata = Metadata::default();
+        Change {
+            path: path.into(),
+            what: What::Node(Node { metadata, kind }),
+        }
     }
-    Some(paths)
+
+    #[test]
+    fn what_is_odd_is_remembered_as_it_is() {
+        let device = || Kind::CharDevice { major: 1, minor: 3 };
+        for (changes, gaps, devices) in [
+            (vec![], vec![], false),
+            (
+                vec![change("d", Kind::Directory), change("d/f", Kind::Fifo)],
+                vec![],
+                false,
+            ),
+            (
+                vec![change("dev", Kind::Directory), change("dev/null", device())],
+                vec![],
+                false,
+            ),
+            (vec![change("a/b/null", device())], vec!["a", "a/b"], true),
+            (
+                vec![Change {
+                    path: "link".into(),
+                    what: What::HardLink("below".into()),
+                }],
+                vec!["link"],
+                false,
+            ),
+        ] {
+            let index = LayerIndex {
+                diff_id: Digest::of(""),
+                size: 0,
+                changes,
+            };
+            let found = Oddities::of(&index);
+            let gaps = gaps.into_iter().map(PathBuf::from).collect();
+            assert_eq!(found, Oddities { gaps, devices });
+            assert_eq!(Oddities::from_bytes(&found.to_bytes()), Some(found));
+        }
+        assert_eq!(Oddities::from_bytes(b""), None);
+        assert_eq!(Oddities::from_bytes(b"\x01\x09short"), None);
+    }
 }

@@ -48,6 +48,18 @@ pub(crate) fn name(source: io::Error, action: &'static str, path: &Path) -> io::
     )
 }
 
+/// A file with a lock, which is let go of when this is dropped. Closing it would not be enough: a child that another thread
+/// has just forked has a copy of the descriptor until it runs its program.
+#[derive(Debug)]
+pub(crate) struct Locked(pub File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // If this fails, closing may still be enough.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Whether a file's bytes must survive a power failure once it is published.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
@@ -123,5 +135,24 @@ pub(crate) fn remove_file(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", path),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_while_copies_of_its_descriptor_are_open() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("lock");
+        let locked = Locked(File::create(&path).unwrap());
+        locked.0.lock().unwrap();
+        let copy = locked.0.try_clone().unwrap();
+        let other = File::open(&path).unwrap();
+        assert!(other.try_lock().is_err());
+        drop(locked);
+        other.try_lock().unwrap();
+        drop(copy);
     }
 }

@@ -67,6 +67,7 @@ use crate::{
     image::{BlobError, Blobs, Descriptor, Image},
 };
 use disk::IoContext as _;
+pub(crate) use disk::Locked;
 use session::Session;
 
 /// A store. Clones share it; several processes may use one at the same time.
@@ -82,7 +83,7 @@ struct Inner {
 
 /// While this lives, nothing is deleted from the store.
 #[derive(Debug)]
-pub struct Hold(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct Hold(#[expect(dead_code, reason = "held for its lock")] Locked);
 
 /// The directories of a store, and files that may lie at its top.
 const DIRECTORIES: [&str; 8] = [
@@ -154,7 +155,7 @@ impl Store {
     pub fn hold(&self) -> Result<Hold, Error> {
         let (file, path) = self.lock_file()?;
         file.lock_shared().at("lock", &path)?;
-        Ok(Hold(file))
+        Ok(Hold(Locked(file)))
     }
 
     /// Begins a blob.

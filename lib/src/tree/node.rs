@@ -13,6 +13,13 @@ pub struct Node {
     pub kind: Kind,
 }
 
+impl Node {
+    /// Whether it is a device node.
+    pub(crate) fn is_device(&self) -> bool {
+        matches!(self.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. })
+    }
+}
+
 /// What inodes of every type have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {

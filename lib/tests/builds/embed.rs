@@ -175,6 +175,7 @@ fn a_failure_ends_other_stages() {
 }
 
 /// Events come in order: the plan first; of each step its start, how it was found, its output, its end; the image last.
+/// The layers that steps made become blobs at some time between.
 #[test]
 fn events() {
     if !may_run() {
@@ -191,6 +192,7 @@ fn events() {
         };
         assert_eq!((*steps, *manifest), (6, built.digest()));
         let mut order: BTreeMap<usize, String> = BTreeMap::new();
+        let mut packed = 0;
         for event in between {
             let (step, letter) = match event {
                 Event::StepStarted { step, .. } => (step, 's'),
@@ -198,6 +200,10 @@ fn events() {
                 Event::StepMissed { step, .. } => (step, 'm'),
                 Event::StepOutput { step, .. } => (step, 'o'),
                 Event::StepFinished { step, .. } => (step, 'f'),
+                Event::LayerPacked { .. } => {
+                    packed += 1;
+                    continue;
+                }
                 other => panic!("{other:?}"),
             };
             order.entry(*step).or_default().push(letter);
@@ -210,6 +216,7 @@ fn events() {
             false => ["sf", "sf", "smf", "smf", "smof", "smoof"],
         };
         assert_eq!(orders, expected);
+        assert_eq!(packed, if cached { 0 } else { 4 });
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     in_words,
     layer::{self, LocalContents},
     plan::key::prefixed,
+    store::Locked,
     tree::{Change, Tree},
 };
 
@@ -103,8 +104,8 @@ pub(in crate::build) async fn keep(shared: &Arc<Shared>) {
 fn pack(shared: &Shared, engine: &Engine, directory: &Path) -> Result<Option<Made>, BuildError> {
     let path = directory.with_extension("lock");
     let lock = fs::OpenOptions::new().append(true).open(&path);
-    let lock = lock.map_err(Problem::io("open", &path))?;
-    match lock.try_lock() {
+    let lock = Locked(lock.map_err(Problem::io("open", &path))?);
+    match lock.0.try_lock() {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => return Ok(None),
         Err(fs::TryLockError::Error(error)) => return Err(Problem::io("lock", &path)(error).into()),
