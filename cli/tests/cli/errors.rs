@@ -277,7 +277,7 @@ fn a_disk_that_fills_up() {
         125,
         "\
 error: cannot write the layer
-  caused by: cannot write to [DIR]/store/blobs/sha256
+  caused by: cannot write to [DIR]/store/tmp
   caused by: No space left on device (os error 28)
  --> app/Containerfile:2:1
   |

@@ -298,8 +298,11 @@ fn through_pipe<T: Send>(
         let eaten = eater
             .join()
             .map_err(|_| Problem::Thread("while making a layer".to_owned()))?;
-        written?;
-        eaten
+        match written {
+            // Nobody reads any more: the reason is there.
+            Err(layer::Error::Write(_)) if eaten.is_err() => eaten,
+            written => written.map_err(BuildError::from).and(eaten),
+        }
     })
 }
 

@@ -79,7 +79,8 @@ impl Default for Packings {
 /// Begins to make a blob of the tar that is about to be written. Not to be called by who waits for another one before
 /// all is written: it may be that one's turn after this one's.
 pub(super) fn begin(shared: &Arc<Shared>) -> Result<(Writer, Packing), BuildError> {
-    let (writer, tar) = spool::spool(shared.store.scratch_file()?, shared.cancel.clone());
+    let (file, place) = shared.store.scratch_file()?;
+    let (writer, tar) = spool::spool(file, place, shared.cancel.clone());
     let shared = shared.clone();
     let source = tar.source();
     let task = tokio::spawn(async move {

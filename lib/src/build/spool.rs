@@ -4,13 +4,18 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::unix::fs::FileExt,
+    path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use crate::exec::Cancel;
+use crate::{exec::Cancel, store::disk};
 
 /// Puts bytes in. Dropped before [`finish`](Self::finish), its readers fail.
-pub(super) struct Writer(Arc<Spool>);
+pub(super) struct Writer {
+    spool: Arc<Spool>,
+    /// Where the file is, for errors.
+    place: PathBuf,
+}
 
 /// Reads the bytes from the first one on, as they come. The file is there as long as somebody has one of these.
 pub(super) struct Reader {
@@ -39,15 +44,19 @@ struct State {
     ended: Option<bool>,
 }
 
-/// Both ends. Reading fails once `cancel` was called.
-pub(super) fn spool(file: File, cancel: Cancel) -> (Writer, Reader) {
+/// Both ends of a file in the directory `place`. Reading fails once `cancel` was called.
+pub(super) fn spool(file: File, place: PathBuf, cancel: Cancel) -> (Writer, Reader) {
     let spool = Arc::new(Spool {
         file,
         state: Mutex::default(),
         more: Condvar::new(),
     });
+    let writer = Writer {
+        spool: spool.clone(),
+        place,
+    };
     let at = 0;
-    (Writer(spool.clone()), Reader { spool, at, cancel })
+    (writer, Reader { spool, at, cancel })
 }
 
 impl Spool {
@@ -64,7 +73,7 @@ impl Spool {
 impl Writer {
     /// All is written.
     pub fn finish(self) {
-        self.0.end(true);
+        self.spool.end(true);
     }
 }
 
@@ -100,9 +109,10 @@ impl Source {
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = (&self.0.file).write(bytes)?;
-        self.0.state().written += length as u64;
-        self.0.more.notify_all();
+        let written = (&self.spool.file).write(bytes);
+        let length = written.map_err(|error| disk::name(error, "write to", &self.place))?;
+        self.spool.state().written += length as u64;
+        self.spool.more.notify_all();
         Ok(length)
     }
 
@@ -113,7 +123,7 @@ impl Write for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.0.end(false);
+        self.spool.end(false);
     }
 }
 
@@ -149,7 +159,7 @@ mod tests {
 
     fn ends() -> (Writer, Reader, Cancel) {
         let cancel = Cancel::new().unwrap();
-        let (writer, reader) = spool(tempfile::tempfile().unwrap(), cancel.clone());
+        let (writer, reader) = spool(tempfile::tempfile().unwrap(), "here".into(), cancel.clone());
         (writer, reader, cancel)
     }
 
@@ -201,6 +211,15 @@ mod tests {
         let mut read = Vec::new();
         assert!(reader.read_to_end(&mut read).is_err());
         assert_eq!(read, b"half");
+    }
+
+    #[test]
+    fn errors_name_the_place() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let (mut writer, _) = spool(full, "here".into(), Cancel::new().unwrap());
+        let error = writer.write_all(b"bytes").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(error.to_string(), "cannot write to here");
     }
 
     #[test]

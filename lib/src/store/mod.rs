@@ -166,13 +166,15 @@ impl Store {
         self.layout().incoming_in(self.session()?.dir())
     }
 
-    /// An empty file without a name, for work in progress. Its space is free again when it is closed.
+    /// An empty file without a name, for work in progress, and the directory that its space is in. The space is free again
+    /// when the file is closed.
     ///
     /// # Errors
     /// If no file can be made.
-    pub fn scratch_file(&self) -> Result<File, Error> {
-        let session = self.session()?;
-        tempfile::tempfile_in(session.dir()).at("create a file in", session.dir())
+    pub fn scratch_file(&self) -> Result<(File, PathBuf), Error> {
+        let place = self.root().join("tmp");
+        let file = tempfile::tempfile_in(self.session()?.dir()).at("create a file in", &place)?;
+        Ok((file, place))
     }
 
     /// Stores a blob that is in memory.
