@@ -20,6 +20,8 @@ mod interrupt;
 mod kaniko;
 mod options;
 mod progress;
+#[cfg(test)]
+mod recipes;
 mod report;
 mod serve;
 mod style;

@@ -50,6 +50,13 @@ pub fn run(arguments: &[String]) -> Outcome {
     run_async(build(&given, &outputs, &store))
 }
 
+/// Whether these are arguments of it, and what is wrong with them if they are not.
+#[cfg(test)]
+pub fn check(arguments: &[String]) -> Result<()> {
+    let given = Given::parse(arguments, |_| None)?;
+    outputs::Outputs::plan(&given).map(drop)
+}
+
 /// With `--cache`, `--cache-dir` keeps images and results; without, the usual place does.
 fn store(given: &Given) -> Result<Store> {
     Ok(match given.one("cache-dir") {
