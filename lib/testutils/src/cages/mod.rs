@@ -143,6 +143,29 @@ pub fn as_user(room: &Path, lacking: Lacking, check: impl FnOnce()) {
     in_child(|| account.enter(), check);
 }
 
+/// Does something in a child process that has a small file system of its own, of so many bytes, in memory; not at all,
+/// and says so, if this process may not mount any.
+pub fn on_a_small_disk(bytes: usize, check: impl FnOnce(&Path)) {
+    if !may(CloneFlags::CLONE_NEWNS) {
+        return;
+    }
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let disk = || {
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        let (none, tmpfs): (Option<&str>, _) = (None, Some("tmpfs"));
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        let size = format!("size={bytes}");
+        Ok(mount(
+            tmpfs,
+            room.path(),
+            tmpfs,
+            MsFlags::empty(),
+            Some(size.as_str()),
+        )?)
+    };
+    in_child(disk, || check(room.path()));
+}
+
 /// Does something in a child process that has put itself into a cage.
 fn in_child(enter: impl FnOnce() -> anyhow::Result<()>, check: impl FnOnce()) {
     let (mut reader, writer) = io::pipe().expect("a pipe");

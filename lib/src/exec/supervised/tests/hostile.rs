@@ -14,7 +14,7 @@ use std::{
 
 use rbuild_sys::Ipc;
 use rbuild_testutils::{
-    cages::{Cage, inside},
+    cages::{Cage, inside, on_a_small_disk},
     need,
 };
 
@@ -100,4 +100,25 @@ macro_rules! attempts {
 attempts! {
     paths working_directory other_calls processes signals racing_open racing_exec sockets shared_memory devices
     shared_files wild_pointers descriptors nameless_program secrets_of_memory fork_bomb
+}
+
+/// It learns that there is no more room, and goes on, as does the next one.
+#[test]
+fn a_full_disk() {
+    if need("busybox").is_none() {
+        return;
+    }
+    on_a_small_disk(24 << 20, |room| {
+        let bench = Bench::new(room);
+        let script = "alias busybox=/bin/busybox; exec 2> /dev/null
+            busybox dd if=/dev/zero of=/all bs=64k; echo $?
+            echo more > /more; busybox test -s /more || echo no room
+            busybox rm /all; echo again > /more; busybox cat /more";
+        assert_eq!(bench.prints(script), "1\nno room\nagain\n");
+        let fill = ["/bin/busybox", "dd", "if=/dev/zero", "of=/all", "bs=64k"];
+        let ran = bench.run(&fill, User::default());
+        assert!(matches!(ran.result, Ok(Outcome::Exited(1))), "{:?}", ran.result);
+        assert!(ran.stderr.contains("No space left on device"), "{}", ran.stderr);
+        assert_eq!(bench.prints("echo over"), "over\n");
+    });
 }
