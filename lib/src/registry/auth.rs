@@ -338,10 +338,7 @@ impl Registry {
             return Err(Failure { error, again });
         }
         let body = self.body(response, at, MAX_TOKEN_BODY).await?;
-        let no_token = |error| {
-            let message = format!("{} gives no token: {error}", wanted.realm);
-            Error::new(at, Cause::Protocol(message))
-        };
+        let no_token = |error| Error::new(at, Cause::Protocol(format!("{url} gives no token: {error}")));
         Ok(serde_json::from_slice(&body).map_err(no_token)?)
     }
 }
