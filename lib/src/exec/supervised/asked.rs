@@ -13,8 +13,8 @@ use super::{Process, Shared, Who};
 /// The longest path that the kernel takes, with its end.
 const PATH_LIMIT: usize = 4096;
 
-/// `ERESTARTSYS`, which only the kernel sees.
-const RESTART: Errno = Errno::from_raw_os_error(512);
+/// `ERESTARTNOHAND`, which only the kernel sees.
+const RESTART: Errno = Errno::from_raw_os_error(514);
 
 /// A system call that waits for its answer.
 #[derive(Clone, Debug)]
@@ -189,7 +189,7 @@ impl<'a> Asked<'a> {
 
     /// Like [`still`](Self::still), for what takes long: it fails too once the thread has got a signal. Traced threads
     /// are not woken by those that would end them, so they would never get them. The error lets the kernel deliver the
-    /// signal and then, if that is what its handler wants, begin the call again.
+    /// signal and then, if it has no handler, begin the call again.
     pub fn undisturbed(&self) -> Result<(), Errno> {
         self.still()?;
         let status =

@@ -108,7 +108,7 @@ fn supervise(
         let tracer = thread::Builder::new().spawn_scoped(scope, move || {
             // Closed when this thread ends, be it by a panic.
             let _end = end;
-            trace(first, state, place.shared, loader, || {
+            trace(first, state, place.shared, &handlers.prompt(), loader, || {
                 // If it does not read this, it is gone.
                 let _ = (&go).write_all(b"!");
             })

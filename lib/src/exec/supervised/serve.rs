@@ -40,6 +40,13 @@ impl Handlers {
             .collect()
     }
 
+    /// Those of them that the kernel never makes: a connection that is under way is left to it.
+    pub fn prompt(&self) -> Vec<u32> {
+        let mut numbers = self.numbers();
+        numbers.retain(|number| i64::from(*number) != nix::libc::SYS_connect);
+        numbers
+    }
+
     fn of(&self, call: &Call) -> Option<Handler> {
         self.0.get(call.number as usize).copied().flatten()
     }

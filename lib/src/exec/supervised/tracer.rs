@@ -25,11 +25,16 @@ pub(super) const STAND_INS: [(i64, u32); 1] = [(nix::libc::SYS_chroot, nix::libc
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const STAND_INS: [(i64, u32); 0] = [];
 
+/// `ERESTARTSYS` and `ERESTARTNOINTR`, which only the kernel sees, and a tracer.
+const RESTART_AS_HANDLERS_WANT: i64 = 512;
+const RESTART_ALWAYS: i64 = 513;
+
 /// Follows the first process and all that come of it until none is left, and says how the first one ended.
 pub(super) fn trace(
     first: i32,
     state: State,
     shared: &Shared,
+    answered: &[u32],
     loader: Loader<'_>,
     begin: impl FnOnce(),
 ) -> io::Result<Option<Outcome>> {
@@ -38,6 +43,7 @@ pub(super) fn trace(
     begin();
     let mut tracer = Tracer {
         shared,
+        answered,
         loader,
         first,
         outcome: None,
@@ -56,6 +62,8 @@ pub(super) fn trace(
 
 struct Tracer<'a> {
     shared: &'a Shared,
+    /// The calls that are asked about, but for those that may wait in the kernel.
+    answered: &'a [u32],
     loader: Loader<'a>,
     first: i32,
     /// How the first process ended. From then on everything else is ended.
@@ -89,7 +97,7 @@ impl Tracer<'_> {
             Stop::Returned if self.executing.contains_key(&thread) => self.not_executed(tracee),
             Stop::Returned => self.called(tracee),
             Stop::Exec(before) => self.executed(tracee, before),
-            Stop::Signal(signal) => self.resume(tracee, Some(signal)),
+            Stop::Signal(signal) => self.signalled(tracee, signal),
             Stop::Group(_) => tracee.leave_stopped(),
             Stop::Other(_) => self.resume(tracee, None),
         };
@@ -102,6 +110,20 @@ impl Tracer<'_> {
         } else {
             tracee.resume(signal)
         }
+    }
+
+    /// A signal may come between a call and its receipt by the listener. The kernel gives up the call then, and would let
+    /// a handler's thread know; but these are calls that no signal ends elsewhere, so they are always begun again.
+    fn signalled(&self, tracee: &Tracee, signal: i32) -> io::Result<()> {
+        let mut registers = tracee.registers()?;
+        let number = registers.number();
+        if registers.result() == -RESTART_AS_HANDLERS_WANT
+            && self.answered.iter().any(|call| u64::from(*call) == number)
+        {
+            registers.set_result(-RESTART_ALWAYS);
+            tracee.set_registers(registers)?;
+        }
+        self.resume(tracee, Some(signal))
     }
 
     /// One that is watched is about to make a call, or has made it.

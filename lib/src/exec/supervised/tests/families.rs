@@ -238,3 +238,23 @@ fn signals_end_what_waits_for_a_pipe() {
         assert_eq!(bench.prints(script), "143\nwritten\n");
     });
 }
+
+/// A signal with a handler ends calls that wait for something, and no others.
+#[test]
+fn signals_do_not_end_calls_that_never_wait() {
+    if need("busybox").is_none() {
+        return;
+    }
+    inside(Cage::Restricted, |room| {
+        let bench = Bench::new(room);
+        for applet in ["sh", "sleep"] {
+            symlink("busybox", bench.root.join("bin").join(applet)).unwrap();
+        }
+        // The shell learns of its child's end while it opens a file.
+        let script = "exec 2> /dev/null; n=0
+            while [ $n -lt 300 ]; do
+                n=$((n + 1)); sleep 100 & kill $!; wait $! 2> /dev/null; [ $? = 143 ] || echo $n
+            done";
+        assert_eq!(bench.prints(script), "");
+    });
+}
