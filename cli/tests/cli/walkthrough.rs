@@ -151,8 +151,7 @@ fn podman_serves(place: &Place) {
     };
     let plain = in_a_container("true");
     if plain.code != Some(0) {
-        eprintln!("skipped: podman cannot run a container here: {}", plain.stderr);
-        return;
+        return skip(&format!("podman cannot run a container here: {}", plain.stderr));
     }
     // The container has no network but its own loopback interface, so the page is asked for inside.
     let served = in_a_container("httpd -p 127.0.0.1:8080 -h /srv && wget -q -O - http://127.0.0.1:8080/page");
