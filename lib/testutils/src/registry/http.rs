@@ -266,7 +266,8 @@ fn write_answer(
         }
         Some(Fault::Truncate(after)) => {
             connection.write_all(part(*after))?;
-            return Ok(false);
+            // An answer that is whole leaves a connection that its client may use again.
+            return Ok(part(*after).len() == body.len());
         }
         Some(Fault::Stall(after)) => {
             connection.write_all(part(*after))?;
