@@ -246,7 +246,7 @@ pub struct Build {
         requires = "source_image"
     )]
     pub source_image_paths: Vec<Moved>,
-    /// A directory, a tar file, or - for a tar on standard input; with --source-image, - for a Containerfile on it
+    /// A directory, a tar file, or - for a tar or a Containerfile on standard input
     pub context: OsString,
 }
 
@@ -259,7 +259,7 @@ pub struct Check {
     /// How to print what was found
     #[arg(long, value_enum, default_value_t = CheckFormat::Text, value_name = "FORMAT")]
     pub format: CheckFormat,
-    /// A directory, a tar file, or - for a tar on standard input
+    /// A directory, a tar file, or - for a tar or a Containerfile on standard input
     pub context: OsString,
 }
 

@@ -188,6 +188,25 @@ fn a_context_can_be_a_tar_on_standard_input() {
 }
 
 #[test]
+fn a_containerfile_on_standard_input_needs_no_context() {
+    let place = Place::new();
+    place.write("file", "of no context");
+    let build = |containerfile: &str| {
+        let command = place.command(["build", "--progress=plain", "-o", "out", "-"]);
+        place.feed(command, containerfile.as_bytes())
+    };
+    // More than what is looked at to tell it from a tar, with a character across that border.
+    let comment = format!("#{}é\n", "-".repeat(510));
+    build(&format!("{comment}FROM scratch\nWORKDIR /made\n")).succeeded();
+    assert!(place.path("out/made").is_dir());
+    let ran = build("FROM scratch\nCOPY file /\n");
+    assert_eq!(ran.code, Some(125));
+    assert!(ran.stderr.contains("/dev/stdin:2"), "{}", ran.stderr);
+    let ran = build("");
+    assert_eq!(ran.code, Some(125));
+}
+
+#[test]
 fn the_containerfile_can_come_on_standard_input() {
     let place = Place::new();
     place.write("app/file", "");

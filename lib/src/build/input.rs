@@ -1,7 +1,8 @@
 //! What a build starts from: the context, the Containerfile and the ignore file.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Cursor, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -69,14 +70,12 @@ impl Input {
         store: &Store,
         fetched: Option<Fetched>,
     ) -> Result<(Self, Sources), BuildError> {
-        let tar = tarball(options, store, fetched.as_ref())?;
-        let (file, bytes) = match (&options.containerfile, &options.context, fetched) {
-            (Source::Default, Context::Remote(url), Some(Fetched::File(file))) => {
-                let path = file.path(store);
-                let bytes = fs::read(&path).map_err(Problem::io("read", &path))?;
-                (without_password(url), bytes)
+        let (tar, (file, bytes)) = match given(options, store, fetched)? {
+            Given::Files(tar) => {
+                let found = containerfile(options, tar.as_deref())?;
+                (tar, found)
             }
-            _ => containerfile(options, tar.as_deref())?,
+            Given::Containerfile { name, bytes } => (None, (name, bytes)),
         };
         let source = text(&file, bytes)?;
         let parsed = Containerfile::parse(&source).map_err(|mistakes| {
@@ -136,17 +135,31 @@ impl Input {
     }
 }
 
-/// The tar that the context is, if it is one.
-fn tarball(
-    options: &Build,
-    store: &Store,
-    fetched: Option<&Fetched>,
-) -> Result<Option<Arc<Tarball>>, BuildError> {
+/// What the context turns out to be.
+enum Given {
+    /// Files; of a tar, if it is one.
+    Files(Option<Arc<Tarball>>),
+    /// No files, but a Containerfile.
+    Containerfile { name: String, bytes: Vec<u8> },
+}
+
+fn given(options: &Build, store: &Store, fetched: Option<Fetched>) -> Result<Given, BuildError> {
+    let wants_containerfile = matches!(options.containerfile, Source::Default);
     let tar = match &options.context {
         Context::Tar(path) => {
-            let file = fs::File::open(path).map_err(Problem::io("read the context", path))?;
+            let mut file = fs::File::open(path).map_err(Problem::io("read the context", path))?;
+            let io = Problem::io("read the context", path);
+            let head = head(&mut file).map_err(io)?;
+            let mut whole = Cursor::new(&head).chain(file);
+            if wants_containerfile && is_text(&head) {
+                let mut bytes = Vec::new();
+                let io = Problem::io("read the Containerfile", path);
+                whole.read_to_end(&mut bytes).map_err(io)?;
+                let name = path.display().to_string();
+                return Ok(Given::Containerfile { name, bytes });
+            }
             let limits = options.context_limits.unwrap_or_else(Limits::from_environment);
-            Some(Arc::new(Tarball::read_context(file, limits, store)?))
+            Some(Arc::new(Tarball::read_context(whole, limits, store)?))
         }
         Context::Directory(path) => {
             let metadata = fs::metadata(path).map_err(Problem::io("read", path))?;
@@ -156,16 +169,39 @@ fn tarball(
             }
             None
         }
-        Context::Remote(_) => match fetched {
-            Some(Fetched::Files(tar)) => Some(tar.clone()),
+        Context::Remote(url) => match fetched {
+            Some(Fetched::Files(tar)) => Some(tar),
+            Some(Fetched::File(file)) if wants_containerfile => {
+                let path = file.path(store);
+                let bytes = fs::read(&path).map_err(Problem::io("read", &path))?;
+                let name = without_password(url);
+                return Ok(Given::Containerfile { name, bytes });
+            }
             _ => None,
         },
         Context::Empty => None,
     };
     match (&options.below, tar) {
-        (Some(path), Some(tar)) => Ok(Some(Arc::new(tar.below(path)?))),
-        (_, tar) => Ok(tar),
+        (Some(path), Some(tar)) => Ok(Given::Files(Some(Arc::new(tar.below(path)?)))),
+        (_, tar) => Ok(Given::Files(tar)),
     }
+}
+
+/// As much as the first header of a tar.
+const HEAD: u64 = 512;
+
+fn head(file: &mut fs::File) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.take(HEAD).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// Whether something begins as text does and no archive can: the header of a tar is padded with zeros, and what is
+/// compressed is not UTF-8 for long.
+fn is_text(head: &[u8]) -> bool {
+    let ends_within_a_character = |error: std::str::Utf8Error| error.error_len().is_none();
+    let is_utf8 = std::str::from_utf8(head).map_or_else(ends_within_a_character, |_| true);
+    is_utf8 && !head.is_empty() && !head.contains(&0)
 }
 
 fn text(file: &str, bytes: Vec<u8>) -> Result<String, BuildError> {

@@ -127,7 +127,8 @@ pub struct Build {
 pub enum Context {
     /// A directory.
     Directory(PathBuf),
-    /// A tar, compressed or not.
+    /// A tar, compressed or not. What is text instead is the Containerfile, unless that is given in another way, and there
+    /// are no files.
     Tar(PathBuf),
     /// A git repository (`https://host/repo.git#ref:dir`, `git@host:path`, `github.com/owner/repo`), or a URL of a tar or of
     /// a Containerfile.

@@ -15,7 +15,7 @@ use rbuild::{
 
 use crate::options::Pair;
 
-/// A tar on standard input is read from here, once.
+/// A tar or a Containerfile on standard input is read from here, once.
 const STDIN: &str = "/dev/stdin";
 
 /// What CONTEXT says.
@@ -30,7 +30,7 @@ pub fn parse(context: &OsStr) -> Result<Context> {
         }
         ensure!(
             !address.contains("://"),
-            "{address}: a context is a directory, a tar file, a git repository, a URL, or - for a tar on standard input"
+            "{address}: a context is a directory, a tar file, a git repository, a URL, or - for a tar or a Containerfile on standard input"
         );
     }
     let metadata =

@@ -10,21 +10,19 @@ use std::{
 
 use super::{
     block::{BLOCK, Block, padding},
+    extended::Extended,
     names::{Links, Meaning, clean, meaning},
-    pax::{XATTR, records},
+    pax::records,
     sparse::{self, Run, Said},
 };
 use crate::{
     Digest,
-    layer::{Error, Limits, TarFault, belongs_to_image},
-    tree::{Change, Content, Kind, Metadata, Node, Origin, What},
+    layer::{Error, Limits, TarFault},
+    tree::{Change, Content, Kind, Node, Origin, What},
 };
 
 /// More than any path or attribute needs; Go's `archive/tar` has the same.
 const MAX_EXTENDED: u64 = 1 << 20;
-
-/// What records about sparse files begin with.
-const SPARSE: &[u8] = b"GNU.sparse.";
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -51,19 +49,6 @@ pub(in crate::layer) struct Entries<R> {
     /// Of the current entry, for errors.
     start: u64,
     name: Vec<u8>,
-}
-
-/// What extended headers say about the next entry.
-#[derive(Debug, Default)]
-struct Extended {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u64>,
-    gid: Option<u64>,
-    mtime: Option<i64>,
-    xattrs: Vec<(OsString, Vec<u8>)>,
-    sparse: Said,
 }
 
 impl<R: BufRead> Entries<R> {
@@ -471,70 +456,4 @@ fn fill(input: &mut impl BufRead) -> Result<&[u8], Error> {
         }
     }
     input.fill_buf().map_err(Error::Read)
-}
-
-impl Extended {
-    fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), TarFault> {
-        // An empty value takes back what was said (POSIX.1 pax, "pax Header Block").
-        let said = (!value.is_empty()).then_some(value);
-        match key {
-            b"path" => self.path = said.map(<[u8]>::to_owned),
-            b"linkpath" => self.link = said.map(<[u8]>::to_owned),
-            b"size" => self.size = said.map(|value| number(value, "size")).transpose()?,
-            b"uid" => self.uid = said.map(|value| number(value, "uid")).transpose()?,
-            b"gid" => self.gid = said.map(|value| number(value, "gid")).transpose()?,
-            b"mtime" => self.mtime = said.map(time).transpose()?,
-            _ if key.starts_with(SPARSE) => self.sparse.record(&key[SPARSE.len()..], value)?,
-            _ => {
-                let name = key.strip_prefix(XATTR.as_bytes()).map(OsStr::from_bytes);
-                if let Some(name) = name.filter(|name| belongs_to_image(name)) {
-                    self.xattrs.push((name.to_owned(), value.to_owned()));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn metadata(self, block: &Block) -> Result<Metadata, TarFault> {
-        // The last number of all means "no id" to the kernel.
-        let id = |said: Option<u64>, field, name| {
-            let id = u32::try_from(said.map_or(field, Ok)?)
-                .ok()
-                .filter(|id| *id != u32::MAX);
-            id.ok_or(TarFault::Number(name))
-        };
-        Ok(Metadata {
-            mode: block.mode()?,
-            uid: id(self.uid, block.uid(), "uid")?,
-            gid: id(self.gid, block.gid(), "gid")?,
-            mtime: self.mtime.map_or_else(|| block.mtime(), Ok)?,
-            xattrs: self.xattrs.into_iter().collect(),
-        })
-    }
-}
-
-fn number(text: &[u8], field: &'static str) -> Result<u64, TarFault> {
-    let text = std::str::from_utf8(text)
-        .ok()
-        .filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()));
-    text.and_then(|text| text.parse().ok())
-        .ok_or(TarFault::Number(field))
-}
-
-/// Seconds, maybe negative, maybe with a fraction: rounded down.
-fn time(text: &[u8]) -> Result<i64, TarFault> {
-    let wrong = TarFault::Number("mtime");
-    let (seconds, fraction) = match text.iter().position(|byte| *byte == b'.') {
-        Some(point) => (&text[..point], &text[point + 1..]),
-        None => (text, &[][..]),
-    };
-    if !fraction.iter().all(u8::is_ascii_digit) {
-        return Err(wrong);
-    }
-    let whole: i64 = std::str::from_utf8(seconds)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or(wrong)?;
-    let below = seconds.starts_with(b"-") && fraction.iter().any(|digit| *digit != b'0');
-    Ok(whole.saturating_sub(below.into()))
 }

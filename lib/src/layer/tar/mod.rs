@@ -2,6 +2,7 @@
 //!
 //! - `block`: one header block, read and written
 //! - `pax`: the records of extended headers
+//! - `extended`: what they say about the entry that follows
 //! - `names`: paths as tars have them, made safe
 //! - `sparse`: files of whose bytes only some are in the tar
 //! - `entries`: a stream taken apart, entry by entry
@@ -10,6 +11,7 @@
 mod block;
 mod entries;
 mod expanded;
+mod extended;
 mod names;
 mod pax;
 mod sparse;
