@@ -7,8 +7,8 @@ use rbuild_testutils::{
 
 use crate::common::{Place, Ran, program};
 
-/// What differs between kernels, whatever the place.
-const OF_THE_KERNEL: [&str; 7] = [
+/// What differs between kernels, and what the tests need not have, whatever the place.
+const OF_THE_KERNEL: [&str; 8] = [
     "kernel",
     "max_user_namespaces",
     "unprivileged_userns_clone",
@@ -16,6 +16,7 @@ const OF_THE_KERNEL: [&str; 7] = [
     "Yama ptrace_scope",
     "overlay lowerdir+",
     "synchronous wake-up",
+    "qemu-user",
 ];
 
 /// What differs between machines, where it is not part of the place.

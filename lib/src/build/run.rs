@@ -165,8 +165,8 @@ fn swap_case(name: &str) -> String {
     }
 }
 
-/// Runs the process, and makes a layer of what it wrote. Where device nodes cannot be made, that is found out when it
-/// makes one; the layer is the same.
+/// Runs the process, and makes a layer of what it wrote. Where the kernel does not know what runs programs of another
+/// machine, that is found out with the first of them; the layer is the same.
 async fn execute(
     stage: &mut Stage,
     run: &Run,
@@ -175,8 +175,59 @@ async fn execute(
     step: &Step,
 ) -> Result<Fresh, BuildError> {
     let engine = stage.shared.engine().await?.clone();
+    if !stage.foreign {
+        let made = execute_native(engine.clone(), stage, run, &program, mounts.clone(), step).await;
+        let Some(why) = made
+            .as_ref()
+            .err()
+            .and_then(|error| registration(error.problem()))
+        else {
+            return made;
+        };
+        if engine.supervised().is_none() {
+            return made;
+        }
+        say(stage, step, &why);
+        stage.foreign = true;
+    }
+    let engine = engine.supervised().cloned().unwrap_or(engine);
+    execute_with(engine, stage, run, &program, mounts, step).await
+}
+
+/// If all that a run lacked is that the kernel knows an emulator: what is done about that.
+fn registration(problem: &Problem) -> Option<String> {
+    match problem {
+        Problem::Exec(exec::Error::Foreign {
+            architecture,
+            source: source @ exec::Missing::Registration(_),
+            ..
+        }) => Some(format!(
+            "The program is for {architecture}, and {source}: its system calls are answered instead"
+        )),
+        _ => None,
+    }
+}
+
+fn say(stage: &Stage, step: &Step, line: &str) {
+    stage.shared.tell(Event::StepOutput {
+        step: step.id,
+        stream: Stream::Stderr,
+        bytes: format!("{line}\n").into_bytes(),
+    });
+}
+
+/// Runs the process, and makes a layer of what it wrote. Where device nodes cannot be made, that is found out when it
+/// makes one; the layer is the same.
+async fn execute_native(
+    engine: Engine,
+    stage: &mut Stage,
+    run: &Run,
+    program: &Program,
+    mounts: Vec<Mounted>,
+    step: &Step,
+) -> Result<Fresh, BuildError> {
     let Some(other) = engine.instead().cloned() else {
-        return execute_with(engine, stage, run, &program, mounts, step).await;
+        return execute_with(engine, stage, run, program, mounts, step).await;
     };
     // As below: before anybody asks what is in the layers.
     let shared = stage.shared.clone();
@@ -187,20 +238,19 @@ async fn execute(
     let why = if has_devices(stage).await? {
         "The image has device nodes, which cannot be shown"
     } else {
-        let made = execute_with(engine, stage, run, &program, mounts.clone(), step).await;
+        let made = execute_with(engine, stage, run, program, mounts.clone(), step).await;
         match made {
             Err(error) if matches!(error.problem(), Problem::Exec(exec::Error::Device)) => {}
             other => return other,
         }
         "The step makes a device node, which cannot be done"
     };
-    let line = format!("{why} in a user namespace: its system calls are answered instead\n");
-    stage.shared.tell(Event::StepOutput {
-        step: step.id,
-        stream: Stream::Stderr,
-        bytes: line.into_bytes(),
-    });
-    execute_with(other, stage, run, &program, mounts, step).await
+    say(
+        stage,
+        step,
+        &format!("{why} in a user namespace: its system calls are answered instead"),
+    );
+    execute_with(other, stage, run, program, mounts, step).await
 }
 
 /// Whether there are device nodes that a run would see: its `/dev` is another one.

@@ -52,6 +52,8 @@ pub(super) struct Stage {
     triggered: usize,
     /// The root that the last RUN has left. Clones share it; the first one takes it.
     pub kept: KeptRoot,
+    /// Its programs are for another machine, which the kernel does not know what to do with.
+    pub foreign: bool,
 }
 
 /// A text with instructions.
@@ -147,6 +149,7 @@ async fn begin(shared: &Arc<Shared>, index: usize, plan: &graph::Stage) -> Resul
         position: 1,
         triggered: 0,
         kept: KeptRoot::default(),
+        foreign: parent.as_ref().is_some_and(|parent| parent.foreign),
     };
     if parent.is_none() {
         base::environment(&mut stage);

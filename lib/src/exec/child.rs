@@ -37,6 +37,8 @@ pub(super) enum Report {
     Failed(String),
     /// The payload was about to make a device node.
     Device,
+    /// The payload's program is for another machine.
+    Foreign { machine: String },
 }
 
 impl Report {
@@ -84,6 +86,7 @@ impl Reporter {
             Report::Start { code, reason } => (4, *code, reason.as_str()),
             Report::Failed(message) => (5, 0, message.as_str()),
             Report::Device => (6, 0, ""),
+            Report::Foreign { machine } => (7, 0, machine.as_str()),
         };
         let text = &text.as_bytes()[..text.floor_char_boundary(TEXT_LIMIT)];
         let mut bytes = vec![tag];
@@ -139,6 +142,7 @@ fn parse(bytes: &[u8]) -> Option<(Report, usize)> {
             reason: text(),
         },
         6 => Report::Device,
+        7 => Report::Foreign { machine: text() },
         _ => Report::Failed(text()),
     };
     Some((report, length))

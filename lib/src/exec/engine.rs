@@ -113,6 +113,15 @@ impl Engine {
         if !self.mounts() || self.0.whiteouts == Whiteouts::Trusted {
             return None;
         }
+        self.supervised()
+    }
+
+    /// What can do all that this one cannot, by answers to system calls: make device nodes, and run programs of other
+    /// machines that the kernel does not know. Nothing if this one was asked for, or is that.
+    pub fn supervised(&self) -> Option<&Self> {
+        if !self.mounts() {
+            return None;
+        }
         let supervision = || probe_supervision().ok().map(Arc::new).map(Self);
         self.0.instead.get_or_init(supervision).as_ref()
     }

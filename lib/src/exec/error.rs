@@ -22,6 +22,18 @@ pub enum Error {
         /// In words.
         reason: String,
     },
+    /// The program is for another machine, and nothing here runs it. Where that is because the kernel does not know what
+    /// does, [`Engine::supervised`](super::Engine::supervised) can run it.
+    #[error("cannot start {program:?}, which is for {architecture}: {source}")]
+    Foreign {
+        /// As given.
+        program: String,
+        /// As platforms of images have it.
+        architecture: &'static str,
+        /// What would run it.
+        #[source]
+        source: Missing,
+    },
     /// The process was about to make a device node, which nobody may in a user namespace. It was ended, to be run again
     /// with [`Engine::instead`](super::Engine::instead).
     #[error("device nodes cannot be made in a user namespace")]
@@ -92,6 +104,12 @@ pub enum Missing {
         /// What the kernel says.
         reason: String,
     },
+    /// What runs programs of another machine.
+    #[error("{0} is not installed")]
+    Emulator(String),
+    /// It is there, and would be used if the kernel knew.
+    #[error("the kernel does not know of {0}")]
+    Registration(String),
     /// A file system that can hold the upper directory of an overlay.
     #[error("the file system of {} cannot hold an overlay: {reason}", path.display())]
     Overlay {
@@ -126,6 +144,8 @@ impl Missing {
             Self::Supervision { .. } => {
                 "use Linux 5.14 or later, and a seccomp filter that allows seccomp, ptrace and process_vm_readv".to_owned()
             }
+            Self::Emulator(_) => "install it (package qemu-user-static): the kernel need not know of it".to_owned(),
+            Self::Registration(_) => "use --isolation auto or supervised, or register it (binfmt_misc)".to_owned(),
             Self::Overlay { .. } => "put the store on ext4, xfs, btrfs or tmpfs: --root DIR".to_owned(),
         }
     }

@@ -12,6 +12,7 @@
 //! - `survey`: [`Survey`], what this machine gives and withholds, for people to read
 //! - `run`, `child`: a run as its parent sees it; children and what they report
 //! - `inside`: a run as its children see it
+//! - `foreign`: programs of other machines, and what runs them here
 //! - `farm`: root file systems that need no mounts
 //! - `supervised`: root and ids by answers to system calls, where nothing else is allowed
 //! - `error`: [`Error`], and [`Missing`]: why this machine cannot run anything, and what to do about it
@@ -21,6 +22,7 @@ mod child;
 mod engine;
 mod error;
 pub(crate) mod farm;
+mod foreign;
 mod ids;
 mod inside;
 mod probe;

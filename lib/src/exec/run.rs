@@ -15,6 +15,7 @@ use rustix::{
 use super::{
     Cancel, Error, Outcome, RunSpec, Whiteouts,
     child::{Report, Task},
+    foreign::Machine,
     ids::Ids,
     inside::Inside,
 };
@@ -59,18 +60,23 @@ pub(super) fn run(
 }
 
 pub(super) fn outcome(spec: &RunSpec, report: Report) -> Result<Outcome, Error> {
+    let program = || {
+        let program = spec.argv.first().map(|name| name.to_string_lossy().into_owned());
+        program.unwrap_or_default()
+    };
     Err(match report {
         Report::Exited(code) => return Ok(Outcome::Exited(code)),
         Report::Signaled(signal) => return Ok(Outcome::Signaled(signal)),
         Report::Device => Error::Device,
-        Report::Start { code, reason } => {
-            let program = spec.argv.first().map(|name| name.to_string_lossy().into_owned());
-            Error::Start {
-                program: program.unwrap_or_default(),
-                code,
-                reason,
-            }
-        }
+        Report::Start { code, reason } => Error::Start {
+            program: program(),
+            code,
+            reason,
+        },
+        Report::Foreign { machine } => match Machine::named(&machine) {
+            Some(machine) => machine.refused(program()),
+            None => Report::Foreign { machine }.into_error(),
+        },
         other => other.into_error(),
     })
 }

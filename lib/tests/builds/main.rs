@@ -10,6 +10,7 @@
 //! - `elsewhere`: caches that machines share
 //! - `manager`: the example of an app manager
 //! - `embed`: several builds in one process, cancelled and dropped
+//! - `emulated`: programs of another machine
 //! - `foreign`: layers as some tools make them
 //! - `secrets`: nothing keeps a secret
 //! - `supervised`: the same without mounts
@@ -22,6 +23,7 @@ mod corpus;
 mod crash;
 mod elsewhere;
 mod embed;
+mod emulated;
 mod foreign;
 mod language;
 mod leftovers;

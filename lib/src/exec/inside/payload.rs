@@ -25,6 +25,7 @@ use rustix::{
 use crate::exec::{
     RunSpec, User,
     child::{Doing, Report},
+    foreign::machine_of,
     spec::CAPABILITIES,
 };
 
@@ -218,6 +219,13 @@ fn search(program: &OsStr, env: &[OsString]) -> Result<PathBuf, Report> {
 /// What a shell would say, and its code.
 fn why_not(path: &Path, error: Errno) -> Report {
     let shown = path.display();
+    if matches!(error, Errno::NOEXEC | Errno::NOENT)
+        && let Some(machine) = machine_of(path)
+    {
+        return Report::Foreign {
+            machine: machine.name().to_owned(),
+        };
+    }
     let (code, reason) = match error {
         Errno::NOENT if rustix::fs::lstat(path).is_err() => (127, format!("{shown} does not exist")),
         Errno::NOENT => (127, format!("{shown} exists, but {}", missing_helper(path))),

@@ -30,6 +30,7 @@ mod who;
 mod tests;
 
 pub(crate) use asked::{Answer, Asked, Reply};
+pub(crate) use load::is_static;
 pub(crate) use process::{Family, Process};
 pub(crate) use run::{Place, run};
 pub(crate) use who::{Four, Who};

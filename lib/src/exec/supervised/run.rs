@@ -21,7 +21,7 @@ use rustix::{
 use super::{
     Shared, Who,
     filter::filter,
-    load::{Copies, Loader, PLACE},
+    load::{Copies, Emulators, Loader, PLACE},
     process::State,
     serve::{Handlers, serve},
     start::{self, Child},
@@ -99,6 +99,7 @@ fn supervise(
     let loader = Loader {
         shared: place.shared,
         copies: Copies::new(place.programs.to_owned(), real_path(root)?),
+        emulators: Emulators::default(),
     };
     let (ended, end) = io::pipe()?;
     let first = task.child.pid();

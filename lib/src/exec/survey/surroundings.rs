@@ -8,7 +8,10 @@ use rustix::{
 };
 
 use super::Finding;
-use crate::exec::ids::{find, subordinate_ranges, user_name};
+use crate::exec::{
+    foreign::Machine,
+    ids::{find, subordinate_ranges, user_name},
+};
 
 /// Who this process is, and what stands around it.
 pub(super) fn read() -> Vec<Finding> {
@@ -48,6 +51,7 @@ pub(super) fn read() -> Vec<Finding> {
     ];
     findings.extend(["newuidmap", "newgidmap"].map(program));
     findings.extend([("subuid", "/etc/subuid"), ("subgid", "/etc/subgid")].map(ranges));
+    findings.push(emulators());
     findings.push(Finding::new("cgroups", None, "not needed"));
     findings
 }
@@ -132,6 +136,17 @@ fn ranges((name, file): (&'static str, &'static str)) -> Finding {
         .iter()
         .map(|(start, count)| format!("{count} ids from {start}"));
     Finding::new(name, Some(true), words.collect::<Vec<_>>().join(", "))
+}
+
+/// What runs programs of other machines.
+fn emulators() -> Finding {
+    let found = Machine::others().filter(|machine| machine.emulator().is_some());
+    let found: Vec<_> = found.map(|machine| machine.architecture).collect();
+    let detail = match found.is_empty() {
+        true => "package qemu-user-static: RUN for other platforms".to_owned(),
+        false => format!("RUN for {}", found.join(", ")),
+    };
+    Finding::new("qemu-user", Some(!found.is_empty()), detail)
 }
 
 #[cfg(test)]

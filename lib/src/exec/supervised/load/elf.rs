@@ -4,6 +4,8 @@ use std::{fs::File, os::unix::fs::FileExt};
 
 use rustix::io::Errno;
 
+use crate::exec::foreign::Machine;
+
 /// `EM_*` of this machine.
 const MACHINE: u16 = if cfg!(target_arch = "x86_64") {
     62
@@ -27,6 +29,8 @@ pub(super) enum Kind {
     Static,
     /// By a dynamic loader.
     Dynamic(Dynamic),
+    /// Only by what runs programs of another machine.
+    Foreign(&'static Machine),
 }
 
 /// The dynamic loader that a program asks for.
@@ -38,6 +42,11 @@ pub(super) struct Dynamic {
     pub header: u64,
 }
 
+/// Whether a file is a program that needs no other.
+pub(crate) fn is_static(file: &File) -> bool {
+    matches!(look(file), Ok(Kind::Static))
+}
+
 /// What a file holds; ENOEXEC if this machine does not execute it.
 pub(super) fn look(file: &File) -> Result<Kind, Errno> {
     let read = |offset: u64, length: usize| {
@@ -47,7 +56,10 @@ pub(super) fn look(file: &File) -> Result<Kind, Errno> {
         Ok(bytes)
     };
     let header = read(0, HEADER)?;
-    // 64 bits, little endian; executable or shared.
+    if let Some(machine) = Machine::of(&header) {
+        return Ok(Kind::Foreign(machine));
+    }
+    // Of this machine: 64 bits, little endian; executable or shared.
     if !header.starts_with(b"\x7fELF\x02\x01")
         || !matches!(half(&header, 16), 2 | 3)
         || half(&header, 18) != MACHINE

@@ -7,11 +7,13 @@
 //! meant, and what the kernel wrote on its stack is corrected: arguments of scripts, the program's name, ids.
 //!
 //! - `elf`, `script`: what kind of program a file holds
+//! - `foreign`: programs of other machines, which qemu-user runs
 //! - `copies`: what the kernel is given to execute
 //! - `stack`: what a new program finds on its stack
 
 mod copies;
 mod elf;
+mod foreign;
 mod script;
 mod stack;
 
@@ -32,7 +34,7 @@ use rustix::{
     io::Errno,
 };
 
-pub(crate) use copies::Copies;
+pub(crate) use {copies::Copies, elf::is_static, foreign::Emulators};
 
 use super::{
     Shared,
@@ -68,6 +70,7 @@ pub(crate) struct Program {
 pub(crate) struct Loader<'a> {
     pub shared: &'a Shared,
     pub copies: Copies,
+    pub emulators: Emulators,
 }
 
 /// What should be executed, and what is to be told to it.
@@ -94,6 +97,8 @@ struct Asked {
 /// What scripts lead to.
 struct Followed {
     program: Program,
+    /// As it was named, by the call or by a script.
+    name: CString,
     file: File,
     elf: Kind,
     /// In place of the first argument.
@@ -111,14 +116,20 @@ impl Loader<'_> {
             .next()
             .unwrap_or_default()
             .to_owned();
+        let mut followed = self.follow(process, program, &name)?;
+        if let Kind::Foreign(machine) = followed.elf {
+            let argument = first_argument(thread, registers)?;
+            self.emulators.run(&mut followed, machine, argument)?;
+        }
         let Followed {
             program,
             file,
             elf,
             arguments,
-        } = self.follow(process, program, &name)?;
+            ..
+        } = followed;
         let loader = match &elf {
-            Kind::Static => None,
+            Kind::Static | Kind::Foreign(_) => None,
             Kind::Dynamic(dynamic) => {
                 let loader = self.named(process, process.directory(), &dynamic.loader, true)?;
                 Some(readable(&loader.file)?)
@@ -211,6 +222,7 @@ impl Loader<'_> {
                 let elf = elf::look(&file)?;
                 return Ok(Followed {
                     program,
+                    name,
                     file,
                     elf,
                     arguments,
@@ -310,6 +322,26 @@ fn may_change_root(words: &[u8]) -> bool {
         || words
             .split(|byte| *byte == 0)
             .any(|word| options.iter().any(|option| word.starts_with(option)))
+}
+
+/// The first argument of a call: empty if it has none.
+fn first_argument(thread: i32, registers: &mut Registers) -> Result<CString, Errno> {
+    let first = usize::from(registers.number() == nix::libc::SYS_execveat.cast_unsigned());
+    let pointer = |address: u64| {
+        let mut bytes = [0; 8];
+        match rbuild_sys::read_memory(thread, address, &mut bytes).map_err(errno)? {
+            8 => Ok(u64::from_ne_bytes(bytes)),
+            _ => Err(Errno::FAULT),
+        }
+    };
+    let list = registers
+        .argument(first + 1)
+        .map(|value| *value)
+        .unwrap_or_default();
+    match if list == 0 { 0 } else { pointer(list)? } {
+        0 => Ok(CString::default()),
+        text => read_string(thread, text, PATH_LIMIT).map_err(errno),
+    }
 }
 
 /// The same file, opened for reading.
