@@ -7,6 +7,7 @@
 //! - `ipc`: System V IPC
 //! - `landlock`: files given up
 //! - `trace`: processes under ptrace
+//! - `registers`: what they have in their registers
 //! - `memory`: the memory of another process
 //! - `descriptor`: descriptors that go from one process to another
 
@@ -17,6 +18,7 @@ mod memory;
 mod mount;
 mod namespace;
 mod process;
+mod registers;
 pub mod seccomp;
 mod trace;
 
@@ -27,4 +29,5 @@ pub use memory::{read_memory, read_string, write_memory};
 pub use mount::{MountAttributes, set_mount_attributes};
 pub use namespace::{loopback_up, new_session_keyring, unshare};
 pub use process::{Child, Ended, Keep, default_signals, fork, launching};
-pub use trace::{Registers, Stop, Tracee};
+pub use registers::Registers;
+pub use trace::{Stop, Tracee};

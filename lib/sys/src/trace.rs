@@ -1,9 +1,8 @@
-//! Other processes under ptrace: where they stop, and the registers that they have there.
+//! Other processes under ptrace: where they stop.
 
-use std::{io, marker::PhantomData, mem, ptr};
+use std::{io, marker::PhantomData, ptr};
 
-/// The general registers, for `PTRACE_GETREGSET`.
-const NT_PRSTATUS: usize = 1;
+use crate::registers::Registers;
 
 /// What a stop at a system call says in place of a signal, with `PTRACE_O_TRACESYSGOOD`.
 const SYSTEM_CALL: i32 = libc::SIGTRAP | 0x80;
@@ -166,104 +165,12 @@ impl Tracee {
 
     /// The registers of a stopped tracee.
     pub fn registers(&self) -> io::Result<Registers> {
-        // SAFETY: all zero is a valid user_regs_struct.
-        let mut registers = Registers(unsafe { mem::zeroed() });
-        let mut part = registers.part();
-        // SAFETY: the part names the structure that this request writes, and its size.
-        let result = unsafe { libc::ptrace(libc::PTRACE_GETREGSET, self.thread, NT_PRSTATUS, &raw mut part) };
-        checked(result).map(|()| registers)
+        Registers::of(self.thread)
     }
 
     /// Gives a stopped tracee other registers.
-    pub fn set_registers(&self, mut registers: Registers) -> io::Result<()> {
-        let mut part = registers.part();
-        // SAFETY: the part names the structure that this request reads, and its size.
-        let result = unsafe { libc::ptrace(libc::PTRACE_SETREGSET, self.thread, NT_PRSTATUS, &raw mut part) };
-        checked(result)
-    }
-}
-
-/// The registers of a thread at a system call.
-#[derive(Clone, Copy, Debug)]
-pub struct Registers(libc::user_regs_struct);
-
-impl Registers {
-    fn part(&mut self) -> libc::iovec {
-        libc::iovec {
-            iov_base: (&raw mut self.0).cast(),
-            iov_len: size_of::<libc::user_regs_struct>(),
-        }
-    }
-
-    /// Where the stack ends that is in use.
-    pub fn stack_pointer(&self) -> u64 {
-        #[cfg(target_arch = "x86_64")]
-        return self.0.rsp;
-        #[cfg(not(target_arch = "x86_64"))]
-        self.0.sp
-    }
-
-    /// Moves the end of the stack.
-    pub fn set_stack_pointer(&mut self, address: u64) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            self.0.rsp = address;
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        {
-            self.0.sp = address;
-        }
-    }
-
-    /// Makes it another system call, at [`Stop::Seccomp`], or before any filter sees it.
-    #[cfg(target_arch = "x86_64")]
-    pub fn set_number(&mut self, number: u32) {
-        self.0.orig_rax = number.into();
-    }
-
-    /// Lets no system call be made, at [`Stop::Seccomp`]; this is what it returns then.
-    #[cfg(target_arch = "x86_64")]
-    pub fn skip(&mut self, result: i64) {
-        self.0.orig_rax = u64::MAX;
-        self.set_result(result);
-    }
-
-    /// What the system call returned.
-    #[cfg(target_arch = "x86_64")]
-    pub fn result(&self) -> i64 {
-        self.0.rax.cast_signed()
-    }
-
-    /// Makes the system call return something else.
-    #[cfg(target_arch = "x86_64")]
-    pub fn set_result(&mut self, result: i64) {
-        self.0.rax = result.cast_unsigned();
-    }
-
-    /// The number of the system call.
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    pub fn number(&self) -> u64 {
-        #[cfg(target_arch = "x86_64")]
-        return self.0.orig_rax;
-        #[cfg(target_arch = "aarch64")]
-        self.0.regs[8]
-    }
-
-    /// An argument of the system call, counted from 0 to 5.
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    pub fn argument(&mut self, index: usize) -> Option<&mut u64> {
-        #[cfg(target_arch = "x86_64")]
-        let arguments = [
-            &mut self.0.rdi,
-            &mut self.0.rsi,
-            &mut self.0.rdx,
-            &mut self.0.r10,
-            &mut self.0.r8,
-            &mut self.0.r9,
-        ];
-        #[cfg(target_arch = "aarch64")]
-        let arguments = self.0.regs.iter_mut().take(6);
-        arguments.into_iter().nth(index)
+    pub fn set_registers(&self, registers: Registers) -> io::Result<()> {
+        registers.give(self.thread)
     }
 }
 
@@ -283,7 +190,7 @@ fn wait_for(thread: libc::pid_t) -> io::Result<(libc::pid_t, i32)> {
     }
 }
 
-fn checked(result: libc::c_long) -> io::Result<()> {
+pub(crate) fn checked(result: libc::c_long) -> io::Result<()> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {

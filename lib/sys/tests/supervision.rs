@@ -51,12 +51,15 @@ fn supervised(calls: &[libc::c_long], work: impl Fn() -> i32) -> (Child, Listene
     (child.unwrap(), listener)
 }
 
-/// Answers calls until nobody can make any.
-fn answer_all(listener: &Listener, mut answer: impl FnMut(&Call) -> io::Result<()>) {
+/// Answers the calls of a child until it has ended.
+fn answer_all(child: &Child, listener: &Listener, mut answer: impl FnMut(&Call) -> io::Result<()>) {
     loop {
-        let mut source = [PollFd::new(listener, PollFlags::IN)];
-        poll(&mut source, None).unwrap();
-        if !source[0].revents().contains(PollFlags::IN) {
+        let mut sources = [
+            PollFd::new(listener, PollFlags::IN),
+            PollFd::new(child, PollFlags::IN),
+        ];
+        poll(&mut sources, None).unwrap();
+        if !sources[0].revents().contains(PollFlags::IN) {
             return;
         }
         if let Some(call) = listener.receive().unwrap() {
@@ -82,7 +85,7 @@ fn an_open_is_answered_with_another_file() {
             )
         });
         let mut paths = Vec::new();
-        answer_all(&listener, |call| {
+        answer_all(&child, &listener, |call| {
             let path = read_string(call.thread, call.arguments[1], 4096)?;
             assert!(listener.is_waiting(call));
             paths.push(path.into_string().unwrap());
@@ -107,7 +110,7 @@ fn a_program_believes_to_be_root() {
         });
         // Not every kernel can; it is no more than faster.
         let _ = listener.wake_synchronously();
-        answer_all(&listener, |call| listener.answer(call, 0));
+        answer_all(&child, &listener, |call| listener.answer(call, 0));
         assert_eq!(ended(child), Ended::Exited(0));
         assert_eq!(fs::read_to_string(said).unwrap(), "0\n0\n");
     });
@@ -121,7 +124,7 @@ fn calls_go_on_and_descriptors_are_given_meanwhile() {
         });
         let (_reader, writer) = io::pipe().unwrap();
         let mut given = Vec::new();
-        answer_all(&listener, |call| {
+        answer_all(&child, &listener, |call| {
             given.push(listener.give(call, writer.as_fd(), true)?);
             listener.proceed(call)
         });

@@ -84,7 +84,7 @@ fn answers() -> Result<Answers, String> {
         let listener = Listener::from(descriptor);
         let woken = listener.wake_synchronously().is_ok();
         // If this fails, the child says so: what it asked fails when the listener is closed.
-        let _ = answer(&listener, reader.as_fd());
+        let _ = answer(&listener, reader.as_fd(), task.child.as_fd());
         woken
     });
     match task.join().map_err(text)? {
@@ -124,15 +124,17 @@ fn believes() -> io::Result<()> {
     }
 }
 
-fn answer(listener: &Listener, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+/// Answers the child until it has ended. Before Linux 6.11 a listener says that nobody is left only once the child has been
+/// waited for.
+fn answer(listener: &Listener, descriptor: BorrowedFd<'_>, child: BorrowedFd<'_>) -> io::Result<()> {
     let number = |call: &Call| i64::from(call.number);
     loop {
-        let mut source = [PollFd::new(listener, PollFlags::IN)];
-        rustix::io::retry_on_intr(|| poll(&mut source, None))?;
-        if !source
-            .iter()
-            .any(|source| source.revents().contains(PollFlags::IN))
-        {
+        let mut sources = [
+            PollFd::new(listener, PollFlags::IN),
+            PollFd::from_borrowed_fd(child, PollFlags::IN),
+        ];
+        rustix::io::retry_on_intr(|| poll(&mut sources, None))?;
+        if !sources[0].revents().contains(PollFlags::IN) {
             return Ok(());
         }
         match listener.receive()? {

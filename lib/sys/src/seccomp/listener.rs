@@ -71,7 +71,8 @@ impl Listener {
 
     /// Waits for a call. `None` if there was one and its thread is gone already, or if a signal came.
     ///
-    /// To be used when polling says that there is one: nothing else tells that all threads under the filter have ended.
+    /// To be used when polling says that there is one: nothing else tells that all threads under the filter have ended, and
+    /// before Linux 6.11 that they were waited for.
     pub fn receive(&self) -> io::Result<Option<Call>> {
         // SAFETY: all zero is a valid seccomp_notif, and the kernel asks for it.
         let mut call: libc::seccomp_notif = unsafe { mem::zeroed() };
