@@ -91,7 +91,6 @@ const MADE: &[c_long] = &[
     libc::SYS_mlockall,
     libc::SYS_munlockall,
     libc::SYS_brk,
-    libc::SYS_remap_file_pages,
     libc::SYS_pkey_alloc,
     libc::SYS_pkey_free,
     libc::SYS_pkey_mprotect,
@@ -154,6 +153,7 @@ const MADE: &[c_long] = &[
 const MADE_HERE: &[c_long] = &[
     libc::SYS_dup2,
     libc::SYS_pipe,
+    libc::SYS_remap_file_pages,
     libc::SYS_poll,
     libc::SYS_select,
     libc::SYS_epoll_create,

@@ -8,6 +8,7 @@ use std::{
     io,
 };
 
+use nix::libc;
 use rbuild_sys::{Registers, Stop, Tracee};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -20,10 +21,11 @@ use crate::exec::Outcome;
 
 /// Calls that container runtimes' filters refuse before anybody is asked, and others that they let through, to be asked
 /// about as if they were those. The kernel has long had no use for these.
+pub(super) const STAND_INS: [(i64, u32); 1] = [(libc::SYS_chroot, CHROOT as u32)];
 #[cfg(target_arch = "x86_64")]
-pub(super) const STAND_INS: [(i64, u32); 1] = [(nix::libc::SYS_chroot, nix::libc::SYS_epoll_ctl_old as u32)];
+pub(super) const CHROOT: libc::c_long = libc::SYS_epoll_ctl_old;
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) const STAND_INS: [(i64, u32); 0] = [];
+pub(super) const CHROOT: libc::c_long = libc::SYS_remap_file_pages;
 
 /// `ERESTARTSYS` and `ERESTARTNOINTR`, which only the kernel sees, and a tracer.
 const RESTART_AS_HANDLERS_WANT: i64 = 512;
@@ -54,7 +56,7 @@ pub(super) fn trace(
     loop {
         match Tracee::wait_any() {
             Ok((tracee, stop)) => tracer.stopped(&tracee, stop),
-            Err(error) if error.raw_os_error() == Some(nix::libc::ECHILD) => return Ok(tracer.outcome),
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(tracer.outcome),
             Err(error) => return Err(error),
         }
     }
@@ -113,7 +115,8 @@ impl Tracer<'_> {
     }
 
     /// A signal may come between a call and its receipt by the listener. The kernel gives up the call then, and would let
-    /// a handler's thread know; but these are calls that no signal ends elsewhere, so they are always begun again.
+    /// a handler's thread know; but these are calls that no signal ends elsewhere, so they are always begun again. (On ARM the
+    /// kernel has decided before a tracer is told.)
     fn signalled(&self, tracee: &Tracee, signal: i32) -> io::Result<()> {
         let mut registers = tracee.registers()?;
         let number = registers.number();
@@ -288,10 +291,10 @@ fn makes_thread(parent: &Tracee) -> bool {
     let Ok(mut registers) = parent.registers() else {
         return false;
     };
-    registers.number() == nix::libc::SYS_clone.cast_unsigned()
+    registers.number() == libc::SYS_clone.cast_unsigned()
         && registers
             .argument(0)
-            .is_some_and(|flags| *flags & nix::libc::CLONE_THREAD as u64 != 0)
+            .is_some_and(|flags| *flags & libc::CLONE_THREAD as u64 != 0)
 }
 
 /// Of a thread that has not been waited for, so the number is still its own.

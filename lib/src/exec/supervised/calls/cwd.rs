@@ -6,7 +6,7 @@ use nix::libc;
 use rustix::{io::Errno, thread::CapabilitySet};
 
 use super::{
-    super::{Answer, Asked, Reply},
+    super::{Answer, Asked, Reply, tracer::CHROOT},
     Table,
 };
 use crate::exec::farm::{Asker, Node, Want};
@@ -23,8 +23,7 @@ pub(crate) const TABLE: Table = &[
     (libc::SYS_getcwd, getcwd),
     (libc::SYS_chroot, change_root),
     // As the tracer has it, where filters of others refuse the call itself.
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_epoll_ctl_old, change_root),
+    (CHROOT, change_root),
 ];
 
 fn change_root(asked: &Asked<'_>) -> Reply {

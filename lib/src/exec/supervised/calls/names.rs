@@ -38,7 +38,6 @@ pub(crate) const TABLE: Table = &[
     (libc::SYS_rename, |asked| {
         rename(&asked.named(None, 0)?, &asked.named(None, 1)?, 0)
     }),
-    #[cfg(target_arch = "x86_64")]
     (libc::SYS_renameat, |asked| {
         rename(&asked.named(Some(0), 1)?, &asked.named(Some(2), 3)?, 0)
     }),
