@@ -3,6 +3,7 @@
 mod bundle;
 mod edit;
 mod image;
+mod job;
 mod registries;
 mod s2i;
 mod serve;
@@ -20,9 +21,10 @@ pub use image::{
     Cat, Copy, Delete, Digest, ImageCommand, Inspect, Login, Logout, Look, Ls, Pull, Push, Show, Sync, Tag,
     Tags,
 };
+pub use job::{Cluster, DryRun, Job, Pod as JobPod, Quantity, RunAs};
 pub use registries::{Creds, RegistryFlags};
 pub use s2i::{S2i, S2iUsage};
-pub use serve::Serve;
+pub use serve::{Serve, Time};
 
 use rbuild::{Reference, exec::Isolation};
 
@@ -87,6 +89,8 @@ pub enum Command {
     /// Build as Kaniko's executor does, with its flags
     #[command(disable_help_flag = true)]
     Kaniko(Kaniko),
+    /// Build in a Kubernetes cluster: as a Job, in a pod without privileges
+    Job(Box<Job>),
     /// Build for others: a build machine for OpenRun's delegated builds
     Serve(Box<Serve>),
     /// Print the version

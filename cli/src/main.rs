@@ -4,6 +4,7 @@
 //! - `command/`: one file per command
 //! - `compat/`: command lines of docker, podman and buildah
 //! - `kaniko/`: Kaniko's executor, by its own command line
+//! - `job/`: builds in a Kubernetes cluster
 //! - `serve/`: a machine that builds for others
 //! - `options/`: values of flags that have a little language of their own
 //! - `progress/`: what a build shows while it works
@@ -17,6 +18,7 @@ mod cli;
 mod command;
 mod compat;
 mod interrupt;
+mod job;
 mod kaniko;
 mod options;
 mod progress;

@@ -47,6 +47,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Save(options) => run_async(archive::save(&options, &session)),
         Command::Load(options) => run_async(archive::load(&options, &session)),
         Command::Kaniko(options) => crate::kaniko::run(&options.arguments),
+        Command::Job(options) => crate::job::run(*options, &session),
         Command::Serve(options) => crate::serve::run(&options, session),
         Command::Version(options) => Ok(version::run(&options)?),
         Command::Completions { shell } => Ok(pages::completions(shell)?),

@@ -33,6 +33,11 @@ impl Session {
         }
     }
 
+    /// How to talk to registries, as it was said.
+    pub fn flags(&self) -> &RegistryFlags {
+        &self.flags
+    }
+
     /// The store that the user means.
     pub fn store(&self) -> Result<Store> {
         open_store(self.root.as_deref())

@@ -12,7 +12,7 @@
 //!   `packing`: new ones, compressed beside the build, by way of a `spool`; `trees`: what several come to
 //! - `select`, `place`: what a COPY takes, and where it goes
 //! - `fetch`: what comes from elsewhere: `download` for files behind URLs, `git` for repositories
-//! - `tarball`: files that came in a tar
+//! - `tarball`: files that came in a tar; `parcel`: a build that is sent to another machine
 //! - `copy`, `add`, `workdir`, `run`: the instructions that make layers; `kept`: what a RUN leaves for the next one
 //! - `memo`: what a COPY from layers brings
 //! - `mounts`, `agent`: `RUN --mount`
@@ -48,6 +48,7 @@ mod once;
 mod origin;
 mod output;
 mod packing;
+mod parcel;
 mod passing;
 mod place;
 mod run;
@@ -76,6 +77,7 @@ pub use caches::{CacheMode, CachePlace};
 pub use check::Checked;
 pub use error::{At, BuildError, Problem};
 pub use output::Built;
+pub use parcel::Parcel;
 pub use s2i::SourceToImage;
 
 use crate::{

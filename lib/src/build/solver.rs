@@ -359,6 +359,11 @@ fn graph(options: &Build, input: &Input, globals: &Globals) -> Result<Graph, Bui
     })
 }
 
+/// Names of images that the Containerfile takes from, named contexts among them.
+pub(super) fn images(options: &Build, input: &Input) -> Result<Vec<String>, BuildError> {
+    Ok(graph(options, input, &globals(options, input)?)?.images())
+}
+
 impl Build {
     /// The value of `--build-arg`, the last one given.
     pub(super) fn build_arg(&self, name: &str) -> Option<&str> {

@@ -153,6 +153,25 @@ impl Graph {
         .find(user, word, true)
     }
 
+    /// What the needed stages take from that is no stage, each once.
+    pub fn images(&self) -> Vec<String> {
+        let mut images = Vec::new();
+        for index in self.needed() {
+            let stage = &self.stages[index];
+            if let Base::Image(name) = &stage.base {
+                images.push(name.clone());
+            }
+            for (word, _) in stage.instructions.iter().flat_map(|one| sources(&one.kind)) {
+                if let Ok(None) = self.copy_source(index, &word) {
+                    images.push(word.text);
+                }
+            }
+        }
+        images.sort();
+        images.dedup();
+        images
+    }
+
     /// The stages that the target needs, itself included, in order.
     pub fn needed(&self) -> Vec<usize> {
         let mut needed = vec![false; self.stages.len()];

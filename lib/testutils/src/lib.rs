@@ -7,6 +7,7 @@
 //! - `registry`: a registry in this process, which can misbehave
 //! - `hostile`: images that strangers could make
 //! - `git`: repositories, and who serves them
+//! - `kubernetes`: a cluster in this process
 //! - `web`: a web server in this process
 //! - `need`: programs and abilities that a machine may lack
 //! - `token_server`: gives tokens that docker's registry takes
@@ -20,6 +21,7 @@ mod docker_registry;
 pub mod flat;
 pub mod git;
 pub mod hostile;
+pub mod kubernetes;
 mod need;
 mod program;
 pub mod registry;

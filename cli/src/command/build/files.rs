@@ -32,6 +32,7 @@ fn metadata(options: &Build, built: &Built) -> Result<String> {
     Ok(serde_json::to_string_pretty(&metadata)? + "\n")
 }
 
-fn put(path: &Path, text: &str) -> Result<()> {
+/// Writes a file.
+pub fn put(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -6,7 +6,7 @@
 //! - `files`: `--iidfile` and `--metadata-file`
 
 pub mod context;
-mod files;
+pub mod files;
 mod outputs;
 pub mod request;
 

@@ -79,6 +79,19 @@ impl Answer {
             .body(value.to_string().as_bytes())
     }
 
+    /// Status line and headers.
+    pub fn head(&self) -> String {
+        let mut head = format!(
+            "HTTP/1.1 {} Test\r\nContent-Length: {}\r\n",
+            self.status,
+            self.body.len()
+        );
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head + "\r\n"
+    }
+
     /// An error in the registries' form.
     pub fn error(status: u16, code: &str, message: &str) -> Self {
         Self::json(
@@ -175,7 +188,7 @@ fn planned(answer: &Answer, fault: &Option<Fault>) -> usize {
     }
 }
 
-fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
+pub fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -201,7 +214,7 @@ fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     }
 }
 
-fn read_body(reader: &mut impl BufRead, request: &mut Request) -> io::Result<()> {
+pub fn read_body(reader: &mut impl BufRead, request: &mut Request) -> io::Result<()> {
     if request
         .header("transfer-encoding")
         .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
@@ -240,16 +253,7 @@ fn write_answer(
     if let Some(Fault::LoseAnswer) = fault {
         return reset(connection).map(|()| false);
     }
-    let mut head = format!(
-        "HTTP/1.1 {} Test\r\nContent-Length: {}\r\n",
-        answer.status,
-        answer.body.len()
-    );
-    for (name, value) in &answer.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str("\r\n");
-    connection.write_all(head.as_bytes())?;
+    connection.write_all(answer.head().as_bytes())?;
     let body: &[u8] = if request.method == "HEAD" {
         &[]
     } else {

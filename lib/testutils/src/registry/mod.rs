@@ -12,7 +12,7 @@ mod api;
 mod auth;
 mod content;
 mod fault;
-mod http;
+pub(crate) mod http;
 
 use std::{
     collections::HashMap,
