@@ -78,7 +78,7 @@ pub struct Pod {
     pub name: Option<String>,
     /// A label of the Job and of its pod; may be repeated
     #[arg(long = "job-label", value_name = "NAME=VALUE")]
-    pub labels: Vec<Pair>,
+    pub job_labels: Vec<Pair>,
     /// Who the build runs as; `cluster` leaves that to the cluster, as OpenShift wants it
     #[arg(long, default_value = "65532", value_name = "UID")]
     pub run_as_user: RunAs,
@@ -199,10 +199,25 @@ mod tests {
 
     #[test]
     fn quantities() {
-        for text in ["cpu=2", "cpu=500m", "cpu=0.5", "memory=4Gi", "ephemeral-storage=20G"] {
+        for text in [
+            "cpu=2",
+            "cpu=500m",
+            "cpu=0.5",
+            "memory=4Gi",
+            "ephemeral-storage=20G",
+        ] {
             assert!(text.parse::<Quantity>().is_ok(), "{text}");
         }
-        for text in ["", "cpu", "=2", "cpu=", "cpu=two", "memory=4GB", "memory=4 Gi", "cpu=1.2.3"] {
+        for text in [
+            "",
+            "cpu",
+            "=2",
+            "cpu=",
+            "cpu=two",
+            "memory=4GB",
+            "memory=4 Gi",
+            "cpu=1.2.3",
+        ] {
             assert!(text.parse::<Quantity>().is_err(), "{text}");
         }
     }

@@ -136,7 +136,10 @@ fn places(build: &Build, line: &mut Line) -> Result<()> {
             CacheMode::Min => "min",
             CacheMode::Max => "max",
         };
-        line.put("cache-to", format!("type=registry,ref={},mode={mode}", shared(place)?));
+        line.put(
+            "cache-to",
+            format!("type=registry,ref={},mode={mode}", shared(place)?),
+        );
     }
     for output in &build.outputs {
         line.put("output", registry(output)?);

@@ -83,7 +83,8 @@ impl Cluster {
     pub async fn warnings(&self, object: &str) -> Answer<List<Event>> {
         let fields = format!("involvedObject.name={object},type=Warning");
         let parameters = ListParams::default().fields(&fields);
-        self.ask(self.of_kind::<core::v1::Event>().list(&parameters)).await
+        self.ask(self.of_kind::<core::v1::Event>().list(&parameters))
+            .await
     }
 
     /// For logs of pods, and to attach to them.
@@ -95,8 +96,13 @@ impl Cluster {
         Request::new(K::url_path(&(), Some(&self.namespace)))
     }
 
-    async fn ask<T: DeserializeOwned>(&self, request: Result<hyper::http::Request<Vec<u8>>, kube::core::request::Error>) -> Answer<T> {
-        self.client.request(request.map_err(kube::Error::BuildRequest)?).await
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        request: Result<hyper::http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Answer<T> {
+        self.client
+            .request(request.map_err(kube::Error::BuildRequest)?)
+            .await
     }
 }
 

@@ -95,14 +95,22 @@ mod tests {
     fn names_in_the_secret_are_such_as_it_takes_and_differ() {
         let mut files = Files::default();
         let place = files.add(".config/containers/certs.d/r.example:5000/ca.crt", "pem");
-        assert_eq!(place, "/etc/rbuild/.config/containers/certs.d/r.example:5000/ca.crt");
+        assert_eq!(
+            place,
+            "/etc/rbuild/.config/containers/certs.d/r.example:5000/ca.crt"
+        );
         files.add("a/b", "1");
         files.add("a_b", "2");
         files.add_variable("context", "https://u:p@example.com/a.git");
         let keys: Vec<&str> = files.entries().iter().map(|entry| &*entry.key).collect();
         assert_eq!(
             keys,
-            ["0-config_containers_certs.d_r.example_5000_ca.crt", "1-a_b", "2-a_b", "3-context"]
+            [
+                "0-config_containers_certs.d_r.example_5000_ca.crt",
+                "1-a_b",
+                "2-a_b",
+                "3-context"
+            ]
         );
     }
 
@@ -112,6 +120,12 @@ mod tests {
         files.add("secrets/0", vec![0; LARGEST]);
         files.check_size().unwrap();
         files.add("secrets/1", "x");
-        assert!(files.check_size().unwrap_err().to_string().contains("1048577 bytes"));
+        assert!(
+            files
+                .check_size()
+                .unwrap_err()
+                .to_string()
+                .contains("1048577 bytes")
+        );
     }
 }

@@ -53,6 +53,16 @@ struct Running {
     sent: Option<Sent>,
 }
 
+/// What became of a Job that failed.
+enum Failed {
+    /// Somebody deleted it.
+    Deleted,
+    /// Its time was up.
+    Late,
+    /// Something else, in words.
+    Other(String),
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         self.log.abort();
@@ -140,8 +150,8 @@ impl Follower {
                 None
             }
             State::Hopeless(why) => {
-                let pull = self.told.take().filter(|told| told.starts_with("ErrImagePull"));
-                Some(End::Broken(format!("the pod does not start: {}", pull.unwrap_or(why))))
+                let better = self.complaint(&name).await.unwrap_or(why);
+                Some(End::Broken(format!("the pod does not start: {better}")))
             }
             State::Running => {
                 self.start(name, true);
@@ -193,7 +203,9 @@ impl Follower {
         let Some(sending) = &mut running.sending else {
             return future::pending().await;
         };
-        let sent = sending.map(|sent| sent.map_err(anyhow::Error::from).flatten()).await;
+        let sent = sending
+            .map(|sent| sent.map_err(anyhow::Error::from).flatten())
+            .await;
         running.sending = None;
         let sent = sent?;
         let size = crate::options::human(sent.size);
@@ -213,27 +225,36 @@ impl Follower {
 
     /// Why the pod ended before the build did. The Job knows more of it: its deadline, or that it was deleted itself.
     async fn gone(&self, why: &str) -> End {
+        match self.failed().await {
+            Some(Failed::Deleted) => End::Broken("the Job was deleted".to_owned()),
+            Some(Failed::Late) => End::Broken("the build took longer than --deadline lets it".to_owned()),
+            // It failed as its pod did, which is no reason.
+            Some(Failed::Other(_)) | None => End::Broken(why.to_owned()),
+        }
+    }
+
+    /// What became of the Job, if it failed.
+    async fn failed(&self) -> Option<Failed> {
         let job = match self.cluster.job(&self.name).await {
             Ok(job) => job,
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                return End::Broken("the Job was deleted".to_owned());
-            }
-            Err(_) => return End::Broken(why.to_owned()),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Some(Failed::Deleted),
+            Err(_) => return None,
         };
-        let late = job
-            .status
-            .conditions
-            .iter()
-            .any(|condition| condition.reason.as_deref() == Some("DeadlineExceeded"));
-        End::Broken(match late {
-            true => "the build took longer than --deadline lets it".to_owned(),
-            false => why.to_owned(),
+        let mut conditions = job.status.conditions.into_iter();
+        let failed = conditions
+            .find(|one| matches!(&*one.kind, "Failed" | "FailureTarget") && one.status == "True")?;
+        Some(match failed.reason.as_deref() {
+            Some("DeadlineExceeded") => Failed::Late,
+            _ => Failed::Other(failed.message.or(failed.reason).unwrap_or_default()),
         })
     }
 
     /// The pod did not run in time.
     async fn late(&self, time: Duration) -> End {
-        let why = match (&self.told, self.complaint(self.pod.as_ref().unwrap_or(&self.name)).await) {
+        let why = match (
+            &self.told,
+            self.complaint(self.pod.as_ref().unwrap_or(&self.name)).await,
+        ) {
             (Some(told), _) => told.clone(),
             (None, Some(complaint)) => complaint,
             (None, None) => "the cluster does not say why".to_owned(),
@@ -244,6 +265,11 @@ impl Follower {
 
     /// The cluster may refuse to make a pod. For want of quota that is a queue; else it stays so.
     async fn why_no_pod(&mut self) -> Option<End> {
+        match self.failed().await {
+            Some(Failed::Other(why)) => return Some(End::Broken(format!("the Job failed: {why}"))),
+            Some(_) => return Some(self.gone("").await),
+            None => {}
+        }
         let complaint = self.complaint(&self.name).await?;
         if complaint.contains("forbidden") && !complaint.contains("exceeded quota") {
             return Some(End::Broken(format!("the cluster makes no pod: {complaint}")));

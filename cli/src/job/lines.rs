@@ -140,7 +140,10 @@ mod tests {
     #[test]
     fn a_line_without_a_time_is_taken_as_it_is() {
         let mut lines = Lines::default();
-        assert_eq!(look(&mut lines, &["failed to open log file", ""]), ["failed to open log file", ""]);
+        assert_eq!(
+            look(&mut lines, &["failed to open log file", ""]),
+            ["failed to open log file", ""]
+        );
         assert_eq!(lines.since(), None);
     }
 }

@@ -106,7 +106,8 @@ impl Log {
         };
         let text = text.to_owned();
         if self.lines.take_torn() {
-            self.screen.warn("the log was cut, and lines of it may be missing here");
+            self.screen
+                .warn("the log was cut, and lines of it may be missing here");
         }
         self.screen.log(&text);
     }

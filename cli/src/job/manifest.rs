@@ -10,9 +10,10 @@ use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
         core::v1::{
-            Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath, LocalObjectReference,
-            PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, Secret,
-            SecretKeySelector, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+            Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath,
+            LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements,
+            SeccompProfile, Secret, SecretKeySelector, SecretVolumeSource, SecurityContext, Volume,
+            VolumeMount,
         },
     },
     apimachinery::pkg::{
@@ -122,16 +123,17 @@ impl Order<'_> {
     }
 
     fn labels(&self) -> BTreeMap<String, String> {
-        let mut labels = pairs(&self.pod.labels);
+        let mut labels = pairs(&self.pod.job_labels);
         labels.insert("app.kubernetes.io/managed-by".to_owned(), "rbuild".to_owned());
         labels
     }
 
     fn pod(&self) -> PodSpec {
         let pod = self.pod;
-        let pull_secrets = pod.image_pull_secrets.iter().map(|name| LocalObjectReference {
-            name: name.clone(),
-        });
+        let pull_secrets = pod
+            .image_pull_secrets
+            .iter()
+            .map(|name| LocalObjectReference { name: name.clone() });
         PodSpec {
             restart_policy: Some("Never".to_owned()),
             // A build asks the cluster for nothing.

@@ -33,8 +33,16 @@ impl Objects {
         if let Some(secret) = order.secret(Some(objects.job.owner()))
             && let Err(error) = cluster.create(&secret).await
         {
-            let why = objects.try_to_remove().await.err().map(|error| format!("; the Job stays: {error:#}"));
-            let context = format!("cannot create the Secret {}{}", order.name, why.unwrap_or_default());
+            let why = objects
+                .try_to_remove()
+                .await
+                .err()
+                .map(|error| format!("; the Job stays: {error:#}"));
+            let context = format!(
+                "cannot create the Secret {}{}",
+                order.name,
+                why.unwrap_or_default()
+            );
             return Err(error).context(context);
         }
         Ok(objects)

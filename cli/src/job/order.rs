@@ -6,7 +6,7 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rbuild::{
     build::{self, Parcel},
     registry::Keychain,
@@ -24,6 +24,7 @@ use crate::{
         build::{context, request},
         session::Session,
     },
+    report::Failure,
 };
 
 /// Where a container leaves what is to be read at its end (the default of `terminationMessagePath`).
@@ -34,7 +35,7 @@ pub fn place<'a>(
     options: &'a Job,
     namespace: Option<String>,
     session: &Session,
-) -> Result<(Order<'a>, Option<Parcel>)> {
+) -> Result<(Order<'a>, Option<Parcel>), Box<Failure>> {
     session.check_creds()?;
     let mut files = Files::default();
     let variables = |name: &str| env::var(name).ok();
@@ -46,7 +47,12 @@ pub fn place<'a>(
         None => Some(session.keychain()?),
     };
     let keychain = keychain.as_ref().map(|chain| chain as &dyn Keychain);
-    arguments.extend(registries::arguments(session.flags(), keychain, &images, &mut files)?);
+    arguments.extend(registries::arguments(
+        session.flags(),
+        keychain,
+        &images,
+        &mut files,
+    )?);
     arguments.push(format!("--metadata-file={LAST_WORDS}"));
     files.check_size()?;
     let order = Order {
@@ -66,10 +72,13 @@ fn sources(
     session: &Session,
     arguments: &mut Vec<String>,
     files: &mut Files,
-) -> Result<(Context, Option<Parcel>)> {
+) -> Result<(Context, Option<Parcel>), Box<Failure>> {
     if let Ok(build::Context::Remote(address)) = context::parse(&options.build.context) {
         if let Some(file) = &options.build.file {
-            ensure!(file != "-", "-f -: the Containerfile of a remote context is in it, and not on standard input");
+            if file == "-" {
+                let why = "-f -: the Containerfile of a remote context is in it, and not on standard input";
+                return Err(Box::new(Failure::new(why)));
+            }
             arguments.push(format!("--file={}", file.display()));
         }
         let hidden = address.split_once("://").is_some_and(|(_, rest)| {

@@ -86,7 +86,10 @@ fn put(value: &Value, depth: usize, text: &mut String) {
                     scalar => inner = format!("{indent}  {}\n", self::scalar(scalar)),
                 }
                 // The first line of an item begins with a dash in the place of its last indent.
-                text.push_str(&format!("{indent}- {}", inner.get(indent.len() + 2..).unwrap_or_default()));
+                text.push_str(&format!(
+                    "{indent}- {}",
+                    inner.get(indent.len() + 2..).unwrap_or_default()
+                ));
             }
         }
         scalar => text.push_str(&format!("{indent}{}\n", self::scalar(scalar))),
@@ -153,6 +156,9 @@ a/b.c: \"\"
         assert_eq!(formats(&[]).unwrap(), (Format::Yaml, 0));
         assert_eq!(formats(&["yaml"]).unwrap(), (Format::Yaml, 0));
         assert_eq!(formats(&["type=registry", "json"]).unwrap(), (Format::Json, 1));
-        assert_eq!(formats(&["wide"]).unwrap_err().to_string(), "-o wide: manifests are written as yaml or json");
+        assert_eq!(
+            formats(&["wide"]).unwrap_err().to_string(),
+            "-o wide: manifests are written as yaml or json"
+        );
     }
 }

@@ -49,16 +49,26 @@ pub fn arguments(
     images: &BTreeSet<String>,
     files: &mut Files,
 ) -> Result<Vec<String>> {
-    let mut arguments: Vec<String> = flags.insecure.iter().map(|host| format!("--insecure={host}")).collect();
+    let mut arguments: Vec<String> = flags
+        .insecure
+        .iter()
+        .map(|host| format!("--insecure={host}"))
+        .collect();
     if let Some(directory) = &flags.cert_dir {
         files.add_directory(directory, &CERTIFICATES, "certificates")?;
         arguments.push(format!("--cert-dir={}/certificates", super::files::HOME));
     }
     if let Some(file) = &flags.registries_conf {
         let content = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        arguments.push(format!("--registries-conf={}", files.add("registries.conf", content)));
+        arguments.push(format!(
+            "--registries-conf={}",
+            files.add("registries.conf", content)
+        ));
     }
-    let references = images.iter().map(|name| name.parse()).collect::<Result<Vec<Reference>, _>>()?;
+    let references = images
+        .iter()
+        .map(|name| name.parse())
+        .collect::<Result<Vec<Reference>, _>>()?;
     for host in references.iter().map(Reference::host).collect::<BTreeSet<_>>() {
         certificates(host, files)?;
     }
@@ -144,6 +154,9 @@ mod tests {
         assert_eq!(login("r.example:5000", "team/app"), some("me", "pa:ss"));
         assert_eq!(login("docker.io", "library/debian"), some("hub", "word"));
         assert_eq!(login("free.example", "a"), None);
-        assert_eq!(logins(&keychain, &["free.example/a".parse().unwrap()]).unwrap(), None);
+        assert_eq!(
+            logins(&keychain, &["free.example/a".parse().unwrap()]).unwrap(),
+            None
+        );
     }
 }

@@ -57,7 +57,10 @@ pub async fn send(pods: Api<Pod>, pod: String, parcel: Arc<Parcel>) -> Result<Se
         size += chunk.len() as u64;
     }
     writing.await.context("the context is not read to its end")??;
-    stdin.shutdown().await.context("the pod takes no more of the context")?;
+    stdin
+        .shutdown()
+        .await
+        .context("the pod takes no more of the context")?;
     Ok(Sent {
         _connection: connection,
         size,

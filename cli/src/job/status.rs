@@ -59,7 +59,8 @@ pub fn of(pod: &Pod) -> State {
         });
     }
     if status.phase == "Failed" {
-        let why = lost(pod, status).unwrap_or_else(|| "the pod failed, and the cluster does not say why".to_owned());
+        let why = lost(pod, status)
+            .unwrap_or_else(|| "the pod failed, and the cluster does not say why".to_owned());
         return State::Ended(End::Broken(why));
     }
     if container.is_some_and(|state| state.running.is_some()) {
@@ -69,7 +70,10 @@ pub fn of(pod: &Pod) -> State {
 }
 
 fn container(status: &PodStatus) -> Option<&ContainerState> {
-    let ours = status.container_statuses.iter().find(|status| status.name == CONTAINER)?;
+    let ours = status
+        .container_statuses
+        .iter()
+        .find(|status| status.name == CONTAINER)?;
     Some(&ours.state)
 }
 
@@ -189,7 +193,9 @@ mod tests {
             })
         };
         let terminated = |code: i32, reason: &str, message: &str| {
-            with_container(json!({ "terminated": { "exitCode": code, "reason": reason, "message": message } }))
+            with_container(
+                json!({ "terminated": { "exitCode": code, "reason": reason, "message": message } }),
+            )
         };
         assert_eq!(terminated(0, "Completed", "{}"), exited(0, "{}"));
         assert_eq!(terminated(7, "Error", ""), exited(7, ""));

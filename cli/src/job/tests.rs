@@ -15,7 +15,10 @@ use crate::cli::{Cli, Command, Job, RegistryFlags};
 fn job(arguments: &[&str]) -> Box<Job> {
     let line = ["rbuild", "job", "--builder-image", "r.example/rbuild:1"];
     let line = line.iter().chain(arguments);
-    match Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}")).command {
+    match Cli::try_parse_from(line)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .command
+    {
         Command::Job(job) => job,
         other => panic!("{other:?}"),
     }
@@ -75,7 +78,10 @@ fn manifests_are_what_the_api_knows_and_restricted_admits() {
     let hidden = files.add_variable("context", "https://me:hunter2@git.example/a.git");
     let contexts = [
         (Context::Streamed, files.clone()),
-        (Context::Address("https://git.example/a.git".to_owned()), Files::default()),
+        (
+            Context::Address("https://git.example/a.git".to_owned()),
+            Files::default(),
+        ),
         (Context::Hidden(hidden), files),
     ];
     for flags in [&["."][..], &ALL] {
@@ -84,10 +90,12 @@ fn manifests_are_what_the_api_knows_and_restricted_admits() {
             let order = order(&job, context, files);
             let made = value(order.job());
             assert_eq!(faults(&made), Vec::<String>::new(), "{made:#}");
-            assert_eq!(violations(&made["spec"]["template"]["spec"]), Vec::<String>::new());
+            assert_eq!(
+                violations(&made["spec"]["template"]["spec"]),
+                Vec::<String>::new()
+            );
             assert!(!made.to_string().contains("hunter2"), "{made:#}");
-            let secret = order.secret(None).map(value);
-            for secret in secret {
+            if let Some(secret) = order.secret(None).map(value) {
                 assert_eq!(faults(&secret), Vec::<String>::new(), "{secret:#}");
             }
         }
@@ -131,7 +139,10 @@ fn what_the_flags_say_is_in_the_job() {
             "-"
         ])
     );
-    assert_eq!((&container["stdin"], &container["stdinOnce"]), (&json!(true), &json!(true)));
+    assert_eq!(
+        (&container["stdin"], &container["stdinOnce"]),
+        (&json!(true), &json!(true))
+    );
     let logins = json!({ "secretName": "regcred", "defaultMode": 0o444,
         "items": [{ "key": ".dockerconfigjson", "path": "config.json" }] });
     assert_eq!(pod["volumes"][1]["secret"], logins);
@@ -143,8 +154,14 @@ fn a_context_that_others_have_is_not_streamed() {
     let address = Context::Address("https://git.example/a.git#$x".to_owned());
     let made = value(order(&job, address, Files::default()).job());
     let container = &made["spec"]["template"]["spec"]["containers"][0];
-    assert_eq!((&container["stdin"], &container["args"][3]), (&json!(null), &json!("https://git.example/a.git#$$x")));
-    assert_eq!(made["spec"]["template"]["spec"]["securityContext"]["runAsUser"], 65532);
+    assert_eq!(
+        (&container["stdin"], &container["args"][3]),
+        (&json!(null), &json!("https://git.example/a.git#$$x"))
+    );
+    assert_eq!(
+        made["spec"]["template"]["spec"]["securityContext"]["runAsUser"],
+        65532
+    );
 
     let hidden = Context::Hidden("0-context".to_owned());
     let made = value(order(&job, hidden, Files::default()).job());
@@ -161,7 +178,10 @@ fn printed_manifests_say_the_same_as_those_that_are_made() {
     files.add("Containerfile", "FROM scratch\nLABEL a=\"yes: no\"\n");
     let order = order(&job, Context::Streamed, files);
     let json: Value = serde_json::from_str(&print::manifests(&order, Format::Json).unwrap()).unwrap();
-    assert_eq!(json["items"], json!([value(order.secret(None)), value(order.job())]));
+    assert_eq!(
+        json["items"],
+        json!([value(order.secret(None)), value(order.job())])
+    );
     let yaml = print::manifests(&order, Format::Yaml).unwrap();
     let documents = yaml_rust2::YamlLoader::load_from_str(&yaml).unwrap();
     let read: Vec<Value> = documents.iter().map(from_yaml).collect();
@@ -256,7 +276,10 @@ fn flags_of_build_are_passed_on() {
         let (always, own): (Vec<String>, Vec<String>) = arguments
             .into_iter()
             .partition(|one| one == "--progress=plain" || one == "--isolation=auto");
-        assert_eq!((always.len(), own), (2, expected.iter().map(|one| (*one).to_owned()).collect()));
+        assert_eq!(
+            (always.len(), own),
+            (2, expected.iter().map(|one| (*one).to_owned()).collect())
+        );
     }
     let (arguments, _) = passed(&["--progress", "json", "--isolation", "supervised"]).unwrap();
     assert_eq!(arguments, ["--progress=json", "--isolation=supervised"]);
@@ -270,7 +293,9 @@ fn no_flag_of_build_is_forgotten() {
         let id = argument.get_id().as_str();
         let long = format!("--{}", argument.get_long().unwrap_or_default());
         let short = format!("-{}", argument.get_short().unwrap_or(' '));
-        let passed = PASSED.iter().any(|(flags, _)| flags.iter().any(|flag| *flag == long || *flag == short));
+        let passed = PASSED
+            .iter()
+            .any(|(flags, _)| flags.iter().any(|flag| *flag == long || *flag == short));
         assert!(passed || KEPT.contains(&id), "{id}");
     }
 }
@@ -281,8 +306,14 @@ fn what_a_pod_cannot_give_is_refused() {
         (&["--check"], "rbuild check"),
         (&["--timings", "t.html"], "--timings"),
         (&["--ssh", "default"], "--ssh"),
-        (&["--cache-from", "type=local,src=c"], "c: a pod cannot reach a cache"),
-        (&["--cache-to", "type=local,dest=c"], "c: a pod cannot reach a cache"),
+        (
+            &["--cache-from", "type=local,src=c"],
+            "c: a pod cannot reach a cache",
+        ),
+        (
+            &["--cache-to", "type=local,dest=c"],
+            "c: a pod cannot reach a cache",
+        ),
         (&["-o", "out"], "goes to a registry"),
         (&["--build-context", "b=/tmp"], "/tmp is on this machine"),
     ];
@@ -317,7 +348,11 @@ fn certificates_and_settings_for_registries_go_along() {
             "--registries-conf=/etc/rbuild/registries.conf"
         ]
     );
-    let paths: Vec<_> = files.entries().iter().filter_map(|entry| entry.path.as_deref()).collect();
+    let paths: Vec<_> = files
+        .entries()
+        .iter()
+        .filter_map(|entry| entry.path.as_deref())
+        .collect();
     assert_eq!(
         paths,
         [

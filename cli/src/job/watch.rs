@@ -89,7 +89,11 @@ async fn look(
     let list = cluster.pods(selector).await?;
     show(list.items.into_iter().next_back().map(Box::new)).await;
     let parameters = WatchParams::default().labels(selector).timeout(WATCH);
-    let mut events = pin!(cluster.watch_pods(&parameters, &list.metadata.resource_version).await?);
+    let mut events = pin!(
+        cluster
+            .watch_pods(&parameters, &list.metadata.resource_version)
+            .await?
+    );
     while let Ok(event) = timeout(FORGOTTEN, events.try_next()).await {
         match event? {
             Some(WatchEvent::Added(pod) | WatchEvent::Modified(pod)) => show(Some(Box::new(pod))).await,

@@ -8,6 +8,7 @@
 //! - `doctor`: what it says in each kind of place
 //! - `errors`: one test for each kind
 //! - `interrupt`: Ctrl-C
+//! - `job`: builds in a cluster
 //! - `kaniko`: what each flag of Kaniko's executor does
 //! - `openrun`: an app manager that has its apps built
 //! - `serve`: a build machine
@@ -24,6 +25,7 @@ mod hostile;
 mod images;
 mod interop;
 mod interrupt;
+mod job;
 mod kaniko;
 mod openrun;
 mod readme;

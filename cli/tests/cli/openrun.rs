@@ -25,6 +25,18 @@ const IMAGE: &str = "cli-app_prd_2xk:5d41402abc";
 /// `secret`, by bcrypt.
 const HTPASSWD: &str = "me:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
 
+/// A registry that wants a login (`me`, `secret`) and a client's certificate. Those that it takes are in `certs`.
+pub fn strict_registry(place: &Place) -> Option<DockerRegistry> {
+    let (openssl, made) = (need("openssl")?, place.path("certs"));
+    fs::create_dir(&made).unwrap();
+    make_certificates(&openssl, &made);
+    let file = place.write("htpasswd", HTPASSWD);
+    let tls = json!({ "certificate": made.join("server.cert"), "key": made.join("server.key"),
+        "clientcas": [made.join("ca.crt")] });
+    let auth = json!({ "htpasswd": { "realm": "test", "path": file } });
+    DockerRegistry::start_with(json!({ "tls": tls }), auth)
+}
+
 /// The registry, its certificates, and the source of an app.
 struct Room {
     place: Place,
@@ -33,15 +45,8 @@ struct Room {
 
 impl Room {
     fn new() -> Option<Self> {
-        let (openssl, place) = (need("openssl")?, Place::new());
-        let made = place.path("certs");
-        fs::create_dir(&made).unwrap();
-        make_certificates(&openssl, &made);
-        let file = place.write("htpasswd", HTPASSWD);
-        let tls = json!({ "certificate": made.join("server.cert"), "key": made.join("server.key"),
-            "clientcas": [made.join("ca.crt")] });
-        let auth = json!({ "htpasswd": { "realm": "test", "path": file } });
-        let registry = DockerRegistry::start_with(json!({ "tls": tls }), auth)?;
+        let place = Place::new();
+        let registry = strict_registry(&place)?;
         let text = "FROM scratch AS build\nARG VERSION\nCOPY src /src\nLABEL version=$VERSION\n";
         place.write("app/deploy/Containerfile", text);
         place.write("app/src/main.py", "print(1)\n");

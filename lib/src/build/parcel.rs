@@ -12,8 +12,7 @@ use super::{
     solver,
 };
 use crate::{
-    Digest,
-    layer,
+    Digest, layer,
     registry::Reference,
     store::Store,
     tree::{self, Tree},

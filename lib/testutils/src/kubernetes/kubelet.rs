@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
@@ -37,6 +37,7 @@ pub fn run(shared: &Arc<Shared>, job: &Value) {
         ),
         Fate::NoImage(why) => {
             waiting(shared, &name, "ErrImagePull", &why);
+            event(shared, &name, "Failed", &why);
             waiting(shared, &name, "ImagePullBackOff", "Back-off pulling image");
         }
         Fate::BadImageName(why) => waiting(shared, &name, "InvalidImageName", &why),
@@ -61,14 +62,20 @@ pub fn run(shared: &Arc<Shared>, job: &Value) {
             say(shared, &name, &lines);
             end(shared, &name, 137, "OOMKilled", "");
         }
+        Fate::Hangs(lines) => {
+            begin(shared, &pod);
+            say(shared, &name, &lines);
+        }
         Fate::Deleted(lines) => {
             begin(shared, &pod);
             say(shared, &name, &lines);
+            be_seen(shared, &name);
             shared.change(|state| state.remove("Pod", &name));
         }
         Fate::Late(lines) => {
             begin(shared, &pod);
             say(shared, &name, &lines);
+            be_seen(shared, &name);
             let failed = json!({ "conditions": [{ "type": "Failed", "status": "True", "reason": "DeadlineExceeded" }] });
             shared.change(|state| {
                 let mut job = job.clone();
@@ -167,7 +174,7 @@ fn begin(shared: &Shared, pod: &Value) -> bool {
 fn hear(shared: &Shared, name: &str, pod: &Value) {
     if pod["spec"]["containers"][0]["stdin"] == true {
         let heard = std::io::sink();
-        shared.change(|state| state.inputs.insert(name.to_owned(), Box::new(heard)));
+        shared.change(|state| state.inputs.insert(name.to_owned(), Arc::new(Mutex::new(heard))));
         shared.wait(|state| (!state.inputs.contains_key(name)).then_some(()));
     }
 }
@@ -180,6 +187,11 @@ fn say(shared: &Shared, pod: &str, lines: &[String]) {
             }
         });
     }
+}
+
+/// Waits until a client has asked for the log.
+fn be_seen(shared: &Shared, pod: &str) {
+    shared.wait(|state| state.logs.get(pod).is_none_or(|log| log.asked).then_some(()));
 }
 
 fn end(shared: &Shared, pod: &str, code: i32, reason: &str, message: &str) {
@@ -204,9 +216,11 @@ fn process(shared: &Arc<Shared>, pod: &Value, program: &Path) {
     let name = text(&pod["metadata"]["name"]);
     let room = tempfile::tempdir().expect("a directory for the pod");
     let places = volumes(shared, pod, room.path());
-    let mut child = command(shared, pod, program, &places).spawn().expect("the program runs");
+    let mut child = command(shared, pod, program, &places)
+        .spawn()
+        .expect("the program runs");
     if let Some(input) = child.stdin.take() {
-        shared.change(|state| state.inputs.insert(name.clone(), Box::new(input)));
+        shared.change(|state| state.inputs.insert(name.clone(), Arc::new(Mutex::new(input))));
     }
     let readers = [
         child.stdout.take().map(|out| relay(shared, &name, out)),
@@ -235,11 +249,7 @@ fn wait(shared: &Shared, pod: &str, child: &mut Child) -> i32 {
     }
 }
 
-fn relay(
-    shared: &Arc<Shared>,
-    pod: &str,
-    out: impl Read + Send + 'static,
-) -> thread::JoinHandle<()> {
+fn relay(shared: &Arc<Shared>, pod: &str, out: impl Read + Send + 'static) -> thread::JoinHandle<()> {
     let (shared, pod) = (Arc::clone(shared), pod.to_owned());
     thread::spawn(move || {
         for line in BufReader::new(out).lines().map_while(Result::ok) {
@@ -252,7 +262,11 @@ fn relay(
 fn volumes(shared: &Shared, pod: &Value, room: &Path) -> Vec<(String, PathBuf)> {
     let spec = &pod["spec"];
     let mut places = vec![("/dev/termination-log".to_owned(), room.join("termination-log"))];
-    for mount in spec["containers"][0]["volumeMounts"].as_array().into_iter().flatten() {
+    for mount in spec["containers"][0]["volumeMounts"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
         let name = text(&mount["name"]);
         let place = room.join(&name);
         fs::create_dir_all(&place).expect("a volume");
@@ -272,7 +286,9 @@ fn fill(shared: &Shared, volume: &Value, place: &Path) {
     let data = shared.look(|state| state.get("Secret", &secret).map(|secret| secret["data"].clone()));
     for item in volume["items"].as_array().into_iter().flatten() {
         let content = data.as_ref().map(|data| text(&data[text(&item["key"])]));
-        let content = BASE64_STANDARD.decode(content.unwrap_or_default()).expect("base64");
+        let content = BASE64_STANDARD
+            .decode(content.unwrap_or_default())
+            .expect("base64");
         let file = place.join(text(&item["path"]));
         fs::create_dir_all(file.parent().unwrap_or(place)).expect("a directory in a volume");
         fs::write(file, content).expect("a file in a volume");
@@ -294,7 +310,9 @@ fn command(shared: &Shared, pod: &Value, program: &Path, places: &[(String, Path
         let value = match from.is_null() {
             true => text(&variable["value"]),
             false => shared.look(|state| {
-                let secret = state.get("Secret", &text(&from["name"])).map(|secret| secret["data"].clone());
+                let secret = state
+                    .get("Secret", &text(&from["name"]))
+                    .map(|secret| secret["data"].clone());
                 let value = text(&secret.unwrap_or_default()[text(&from["key"])]);
                 String::from_utf8(BASE64_STANDARD.decode(value).unwrap_or_default()).unwrap_or_default()
             }),

@@ -49,7 +49,10 @@ fn check(value: &Value, rule: &Value, at: &str, faults: &mut Vec<String>) {
     if !is_of_type(value, &rule["type"]) {
         return faults.push(format!("{at}: {value} is not of the type {}", rule["type"]));
     }
-    if rule["enum"].as_array().is_some_and(|known| !known.contains(value)) {
+    if rule["enum"]
+        .as_array()
+        .is_some_and(|known| !known.contains(value))
+    {
         faults.push(format!("{at}: {value} is not one of {}", rule["enum"]));
     }
     for required in rule["required"].as_array().into_iter().flatten() {
@@ -114,7 +117,9 @@ pub fn violations(pod: &Value) -> Vec<String> {
     ];
     for volume in pod["volumes"].as_array().into_iter().flatten() {
         let kinds = volume.as_object().into_iter().flatten();
-        let known = kinds.filter(|(name, _)| *name != "name").all(|(name, _)| VOLUMES.contains(&&**name));
+        let known = kinds
+            .filter(|(name, _)| *name != "name")
+            .all(|(name, _)| VOLUMES.contains(&&**name));
         rule(known, "restricted volume types");
     }
     for container in ["containers", "initContainers"]
@@ -127,17 +132,35 @@ pub fn violations(pod: &Value) -> Vec<String> {
             own => own,
         };
         rule(own["privileged"] != true, "privileged");
-        rule(own["allowPrivilegeEscalation"] == false, "allowPrivilegeEscalation != false");
-        rule(own["capabilities"]["drop"] == serde_json::json!(["ALL"]), "unrestricted capabilities");
+        rule(
+            own["allowPrivilegeEscalation"] == false,
+            "allowPrivilegeEscalation != false",
+        );
+        rule(
+            own["capabilities"]["drop"] == serde_json::json!(["ALL"]),
+            "unrestricted capabilities",
+        );
         let added = own["capabilities"]["add"].as_array().into_iter().flatten();
-        rule(added.into_iter().all(|name| name == "NET_BIND_SERVICE"), "unrestricted capabilities");
+        rule(
+            added.into_iter().all(|name| name == "NET_BIND_SERVICE"),
+            "unrestricted capabilities",
+        );
         rule(either("runAsNonRoot") == true, "runAsNonRoot != true");
         rule(either("runAsUser") != 0, "runAsUser=0");
         let seccomp = either("seccompProfile")["type"].as_str();
-        rule(matches!(seccomp, Some("RuntimeDefault" | "Localhost")), "seccompProfile");
-        rule(own["procMount"].is_null() || own["procMount"] == "Default", "procMount");
+        rule(
+            matches!(seccomp, Some("RuntimeDefault" | "Localhost")),
+            "seccompProfile",
+        );
+        rule(
+            own["procMount"].is_null() || own["procMount"] == "Default",
+            "procMount",
+        );
         let ports = container["ports"].as_array().into_iter().flatten();
-        rule(ports.into_iter().all(|port| port["hostPort"].is_null()), "hostPort");
+        rule(
+            ports.into_iter().all(|port| port["hostPort"].is_null()),
+            "hostPort",
+        );
     }
     found
 }
@@ -153,8 +176,12 @@ mod tests {
         let secret = json!({ "kind": "Secret", "apiVersion": "v1", "metadata": { "name": "a" }, "data": { "k": "dg==" } });
         assert_eq!(faults(&secret), Vec::<String>::new());
         let job = |spec: Value| json!({ "kind": "Job", "apiVersion": "batch/v1", "spec": spec });
-        let template = json!({ "spec": { "containers": [{ "name": "a", "resources": { "limits": { "cpu": 1 } } }] } });
-        assert_eq!(faults(&job(json!({ "template": template }))), Vec::<String>::new());
+        let template =
+            json!({ "spec": { "containers": [{ "name": "a", "resources": { "limits": { "cpu": 1 } } }] } });
+        assert_eq!(
+            faults(&job(json!({ "template": template }))),
+            Vec::<String>::new()
+        );
         let wrong = [
             json!({}),
             json!({ "template": {}, "backofLimit": 0 }),

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io::Write,
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -30,10 +30,13 @@ pub struct State {
     /// Logs of pods.
     pub logs: HashMap<String, Log>,
     /// Standard inputs of pods, until these are closed.
-    pub inputs: HashMap<String, Box<dyn Write + Send>>,
+    pub inputs: HashMap<String, Input>,
     /// Method and path of each request.
     pub asked: Vec<String>,
 }
+
+/// The standard input of a pod.
+pub type Input = Arc<Mutex<dyn Write + Send>>;
 
 /// The log of a pod.
 #[derive(Default)]
@@ -41,6 +44,8 @@ pub struct Log {
     /// With time stamps.
     pub lines: Vec<String>,
     pub ended: bool,
+    /// Whether somebody has asked for it.
+    pub asked: bool,
 }
 
 impl Log {
@@ -147,7 +152,9 @@ impl State {
         let is_owned = |object: &&Value| {
             let owners = object["metadata"]["ownerReferences"].as_array();
             owners.is_some_and(|owners| {
-                owners.iter().any(|owner| owner["uid"] == removed["metadata"]["uid"])
+                owners
+                    .iter()
+                    .any(|owner| owner["uid"] == removed["metadata"]["uid"])
             })
         };
         let owned: Vec<(String, String)> = self

@@ -102,7 +102,7 @@ impl Answer {
 }
 
 /// Answers the requests of one connection until it ends. Closing it is left to its owner: a shutdown would come before a reset.
-pub fn serve(connection: &TcpStream, shared: &Shared) {
+pub(super) fn serve(connection: &TcpStream, shared: &Shared) {
     let mut reader = BufReader::new(connection);
     // An error is the end of the connection, whoever ended it.
     while let Ok(true) = serve_one(&mut reader, connection, shared) {}
