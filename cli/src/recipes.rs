@@ -3,7 +3,7 @@
 use rbuild::containerfile::Containerfile;
 use yaml_rust2::{Yaml, YamlLoader};
 
-const YAML: [(&str, &str, usize); 5] = [
+const YAML: [(&str, &str, usize); 6] = [
     (
         "gitlab-ci.yml",
         include_str!("../../testdata/recipes/gitlab-ci.yml"),
@@ -23,6 +23,11 @@ const YAML: [(&str, &str, usize); 5] = [
         "argo-workflow.yaml",
         include_str!("../../testdata/recipes/argo-workflow.yaml"),
         2,
+    ),
+    (
+        "kubernetes-job.yaml",
+        include_str!("../../testdata/recipes/kubernetes-job.yaml"),
+        1,
     ),
     (
         "openshift-build.yaml",

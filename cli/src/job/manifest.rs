@@ -178,7 +178,7 @@ impl Order<'_> {
             stdin: streamed,
             // The end of the context is the end of standard input.
             stdin_once: streamed,
-            resources: bounded.then(|| ResourceRequirements {
+            resources: bounded.then_some(ResourceRequirements {
                 limits,
                 requests,
                 claims: None,

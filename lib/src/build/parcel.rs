@@ -104,3 +104,124 @@ impl Parcel {
         Ok(Box::new(file))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fs};
+
+    use super::*;
+    use crate::build::Context;
+
+    const CONTAINERFILE: &str = "\
+ARG VERSION=1
+FROM debian:$VERSION AS tools
+FROM named AS named-stage
+FROM tools
+COPY --from=named-stage /a /a
+COPY --from=r.example/other:2 /b /b
+RUN --mount=from=mounted,target=/m true
+FROM scratch AS unused
+COPY --from=r.example/not-needed / /
+";
+
+    /// A context in a directory, and a store.
+    fn room() -> (tempfile::TempDir, Store) {
+        let room = tempfile::tempdir().unwrap();
+        let app = room.path().join("app");
+        fs::create_dir_all(app.join("deep")).unwrap();
+        for (name, text) in [
+            ("Containerfile", CONTAINERFILE),
+            (".dockerignore", "*.log\n!kept.log\n"),
+            ("deep/file", "content"),
+            ("a.log", "hidden"),
+            ("kept.log", "kept"),
+        ] {
+            fs::write(app.join(name), text).unwrap();
+        }
+        let store = Store::open(room.path().join("store")).unwrap();
+        (room, store)
+    }
+
+    /// Names and contents of a tar in one frame.
+    fn files(frame: &[u8]) -> BTreeMap<String, String> {
+        let mut files = BTreeMap::new();
+        let mut archive = tar::Archive::new(zstd::Decoder::new(frame).unwrap());
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().display().to_string();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            if entry.header().entry_type().is_file() {
+                files.insert(name, text);
+            }
+        }
+        files
+    }
+
+    #[test]
+    fn a_directory_and_a_tar_of_it_come_to_the_same() {
+        let (room, store) = room();
+        let build = Build::context(room.path().join("app")).target("2");
+        let parcel = build.parcel(&store).unwrap();
+        assert_eq!(parcel.containerfile(), CONTAINERFILE);
+        let mut sent = Vec::new();
+        parcel.write_context(&mut sent).unwrap();
+        let found = files(&sent);
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert_eq!((&*found["deep/file"], &*found["kept.log"]), ("content", "kept"));
+
+        let tar = room.path().join("context.tar.zst");
+        fs::write(&tar, &sent).unwrap();
+        let again = Build::from_context(Context::Tar(tar))
+            .target("2")
+            .parcel(&store)
+            .unwrap();
+        let mut sent_again = Vec::new();
+        again.write_context(&mut sent_again).unwrap();
+        assert_eq!(files(&sent_again), found);
+        assert_eq!(again.images(), parcel.images());
+    }
+
+    #[test]
+    fn images_are_those_that_the_target_needs() {
+        let (room, store) = room();
+        let named = NamedContext::Image("docker://r.example/named:3".parse().unwrap());
+        let build = Build::context(room.path().join("app"))
+            .target("2")
+            .arg("VERSION", "12")
+            .build_context("named", named)
+            .build_context("mounted", NamedContext::Directory("/".into()));
+        let parcel = build.parcel(&store).unwrap();
+        let images: Vec<String> = parcel.images().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            images,
+            [
+                "docker.io/library/debian:12",
+                "r.example/other:2",
+                "r.example/named:3"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_cut_anywhere_is_not_read() {
+        let (room, store) = room();
+        let mut sent = Vec::new();
+        let parcel = Build::context(room.path().join("app")).parcel(&store).unwrap();
+        parcel.write_context(&mut sent).unwrap();
+        let tar = room.path().join("cut");
+        for length in 0..sent.len() {
+            fs::write(&tar, &sent[..length]).unwrap();
+            let build = Build::from_context(Context::Tar(tar.clone()));
+            assert!(build.parcel(&store).is_err(), "{length} of {} bytes", sent.len());
+        }
+    }
+
+    #[test]
+    fn a_remote_context_stays_where_it_is() {
+        let (_room, store) = room();
+        let build = Build::from_context(Context::Remote("https://git.example/a.git".to_owned()));
+        let problem = build.parcel(&store).err().unwrap();
+        assert!(matches!(problem.problem(), Problem::Unsupported(_)));
+    }
+}

@@ -277,7 +277,7 @@ fn volumes(shared: &Shared, pod: &Value, room: &Path) -> Vec<(String, PathBuf)> 
         places.push((text(&mount["mountPath"]), place));
     }
     // A path before those that it begins with.
-    places.sort_by(|one, other| other.0.len().cmp(&one.0.len()));
+    places.sort_by_key(|(inside, _)| std::cmp::Reverse(inside.len()));
     places
 }
 
