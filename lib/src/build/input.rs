@@ -152,7 +152,8 @@ fn given(options: &Build, store: &Store, fetched: Option<Fetched>) -> Result<Giv
             let head = head(&mut file).map_err(io)?;
             if head.is_empty() {
                 // What was cut off before it began must not pass for a tar with nothing in it, which has an end at least.
-                let error = io::Error::new(io::ErrorKind::UnexpectedEof, "there is not even the end of a tar");
+                let error =
+                    io::Error::new(io::ErrorKind::UnexpectedEof, "there is not even the end of a tar");
                 return Err(Problem::io("read the context", path)(error).into());
             }
             let mut whole = Cursor::new(&head).chain(file);

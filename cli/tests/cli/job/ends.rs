@@ -62,8 +62,8 @@ fn a_pod_without_a_node() {
     let why = "0/3 nodes are available: 3 Insufficient memory.";
     let said = ends(
         Fate::NoNode(why.to_owned()),
-        &["--start-timeout", "1s"],
-        &format!("error: the pod did not run within 1 s: Unschedulable: {why}"),
+        &["--start-timeout", "3s"],
+        &format!("error: the pod did not run within 3 s: Unschedulable: {why}"),
     );
     // It is told before, too: others may be waiting for room.
     assert!(
@@ -135,8 +135,8 @@ fn a_pod_that_cannot_be_made() {
     let why = "MountVolume.SetUp failed for volume \"logins\" : secret \"regcred\" not found";
     ends(
         Fate::NoVolume(why.to_owned()),
-        &["--registry-secret", "regcred", "--start-timeout", "1s"],
-        &format!("error: the pod did not run within 1 s: FailedMount: {why}"),
+        &["--registry-secret", "regcred", "--start-timeout", "3s"],
+        &format!("error: the pod did not run within 3 s: FailedMount: {why}"),
     );
 }
 

@@ -54,12 +54,14 @@ pub fn run(shared: &Arc<Shared>, job: &Value) {
             begin(shared, &pod);
             hear(shared, &name, &pod);
             say(shared, &name, &lines);
+            be_seen(shared, &name);
             end(shared, &name, code, "", &message);
         }
         Fate::OutOfMemory(lines) => {
             begin(shared, &pod);
             hear(shared, &name, &pod);
             say(shared, &name, &lines);
+            be_seen(shared, &name);
             end(shared, &name, 137, "OOMKilled", "");
         }
         Fate::Hangs(lines) => {
