@@ -1,4 +1,5 @@
-//! Benchmarks of rbuild: `benches/` for single paths, `src/bin/compare` for whole builds beside other builders.
+//! Benchmarks of rbuild: `benches/` for single paths, `src/bin/compare` for whole builds beside other builders,
+//! `src/bin/cages` for RUN steps in different places.
 
 use std::{fs, io, path::Path, sync::Arc};
 
