@@ -42,17 +42,27 @@ pub fn write_memory(process: i32, address: u64, bytes: &[u8]) -> io::Result<usiz
 /// # Errors
 /// As for [`read_memory`], and ENAMETOOLONG if there is no zero byte within `limit`.
 pub fn read_string(process: i32, address: u64, limit: usize) -> io::Result<CString> {
-    let mut text = vec![0; limit];
-    let length = read_memory(process, address, &mut text)?;
-    text.truncate(length);
-    match text.iter().position(|byte| *byte == 0) {
-        Some(end) => {
-            text.truncate(end);
-            CString::new(text).map_err(io::Error::other)
+    let mut text = Vec::new();
+    while text.len() < limit {
+        let start = text.len();
+        let next = address
+            .checked_add(start as u64)
+            .ok_or(io::Error::from(Errno::FAULT))?;
+        // A page at a time: most strings end on the first, and each costs.
+        let piece = (limit - start).min((PAGE - next % PAGE) as usize);
+        text.resize(start + piece, 0);
+        let length = read_memory(process, next, text.get_mut(start..).unwrap_or_default())?;
+        text.truncate(start + length);
+        let read = text.get(start..).unwrap_or_default();
+        if let Some(end) = read.iter().position(|byte| *byte == 0) {
+            text.truncate(start + end);
+            return CString::new(text).map_err(io::Error::other);
         }
-        None if length < limit => Err(Errno::FAULT.into()),
-        None => Err(Errno::NAMETOOLONG.into()),
+        if length < piece {
+            return Err(Errno::FAULT.into());
+        }
     }
+    Err(Errno::NAMETOOLONG.into())
 }
 
 /// The buffer of this process is only written to if the way is [`Way::Read`].

@@ -72,6 +72,9 @@ fn main() -> Result<()> {
     for workload in chosen {
         let times = compare(workload, &mut places, options.runs);
         table.add(workload, times);
+        // So that there is something if the rest does not come to its end.
+        let file = dir.join("table.md");
+        std::fs::write(&file, table.to_string()).with_context(|| file.display().to_string())?;
     }
     println!("{table}");
     Ok(())

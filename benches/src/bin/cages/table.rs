@@ -7,13 +7,23 @@ use crate::workloads::Workload;
 /// A row for each workload: with mounts, under supervision, under proot.
 #[derive(Default)]
 pub struct Table {
-    rows: Vec<(&'static str, Option<f64>, Vec<Vec<f64>>)>,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: &'static str,
+    limit: Option<f64>,
+    times: Vec<Vec<f64>>,
 }
 
 impl Table {
     /// Adds a row; the times are in the order of the places.
     pub fn add(&mut self, workload: &Workload, times: Vec<Vec<f64>>) {
-        self.rows.push((workload.name, workload.limit, times));
+        self.rows.push(Row {
+            name: workload.name,
+            limit: workload.limit,
+            times,
+        });
     }
 }
 
@@ -32,7 +42,7 @@ impl fmt::Display for Table {
             "| s | mounts, as root | restricted | at most | proot -0, restricted |"
         )?;
         writeln!(f, "|---|---|---|---|---|")?;
-        for (name, limit, times) in &self.rows {
+        for Row { name, limit, times } in &self.rows {
             let medians: Vec<Option<f64>> = times.iter().map(|times| median(times)).collect();
             let first = medians.first().copied().flatten();
             let cell = |place: usize| match (medians.get(place).copied().flatten(), first) {
