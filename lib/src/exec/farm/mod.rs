@@ -11,7 +11,7 @@
 //! - `touched`, `changes`: which paths a run has touched, and the layer that follows from those alone
 //! - `mounts`: [`Mounts`], what is mounted where; `setup`: the mounts of a run
 //! - `kept`: directories that outlive a run
-//! - `resolve`: names to files; `process`: names in `/proc`
+//! - `resolve`: names to files; `process`: names in `/proc`; `directories`: those that were used lately
 //! - `access`: what a user may do with a file
 //! - `copy_up`: files of the store that are about to be written
 //! - `view`: the operations, one for each system call's meaning
@@ -22,6 +22,7 @@
 mod access;
 mod changes;
 mod copy_up;
+mod directories;
 mod kept;
 mod make;
 mod mounts;
@@ -47,8 +48,8 @@ use touched::Touched;
 pub(crate) use {
     access::Want,
     mounts::Node,
-    owners::Device,
-    view::{Asker, How, MAX_VALUE, Opened, Program, SetTime, Special, View},
+    owners::{Device, FIELDS},
+    view::{Asker, How, MAX_VALUE, Opened, Program, SetTime, Special, Told, View},
 };
 
 use crate::tree::Tree;

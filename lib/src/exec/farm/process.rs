@@ -12,14 +12,16 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, openat, readlinkat},
+    fs::{CWD, FileType, Mode, OFlags, Statx, openat, readlinkat},
     io::Errno,
 };
 
 use super::{
-    access::file_type,
+    access::{file_type, is_directory},
+    directories::Directory,
     mounts::{Kind, Mount, MountId, Node, fd_path},
-    resolve::entry,
+    owners::key,
+    resolve::{below, entry},
     view::{Asker, View},
 };
 use crate::exec::supervised::Process;
@@ -302,7 +304,11 @@ impl View {
 
     /// What a descriptor of ours refers to, wherever it came from.
     pub fn node(&self, fd: impl Into<Arc<OwnedFd>>) -> Result<Node, Errno> {
+        let since = self.directories.now();
         let mut node = Node::new(fd, MountId::NOWHERE)?;
+        if let Some(known) = self.known_directory(&node.stat) {
+            return Ok(known);
+        }
         let real = node.real_path()?;
         if real.is_absolute() {
             node.mount = match self.mounts.of_real(&real) {
@@ -311,7 +317,28 @@ impl View {
                 None => MountId::NOWHERE,
             };
         }
+        let lasting = matches!(
+            self.mounts.kind(&node),
+            Some(Kind::Root | Kind::Plain | Kind::Machine)
+        );
+        if lasting && node.is_directory() && node.stat.stx_nlink > 0 {
+            let below = match node.mount {
+                MountId::ROOT => below(&real, &self.mounts.root_mount().real).map(Path::to_owned),
+                _ => None,
+            };
+            let node = node.clone();
+            self.directories.add(since, None, Directory { node, below });
+        }
         Ok(node)
+    }
+
+    /// A directory that was used lately, going by what the disk says of it.
+    pub fn known_directory(&self, stat: &Statx) -> Option<Node> {
+        let known = self.directories.of(key(stat)).filter(|_| is_directory(stat))?;
+        Some(Node {
+            stat: *stat,
+            ..known.node.clone()
+        })
     }
 
     fn proc_mount(&self) -> Option<MountId> {

@@ -13,14 +13,18 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, openat, openat2, readlinkat, statx},
+    fs::{
+        AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, openat, openat2, readlinkat, statx,
+    },
     io::Errno,
     thread::CapabilitySet,
 };
 
 use super::{
     access::{self, Want, file_type},
+    directories::Directory,
     mounts::{Kind, MountId, Node},
+    owners::{FIELDS, key},
     process::Link,
     view::{Asker, View},
 };
@@ -55,6 +59,14 @@ impl Found {
         }
         Ok(node)
     }
+}
+
+/// What a look into a directory tells of one of its names, for somebody to whom its permissions mean nothing.
+pub(super) struct Glance<'p> {
+    pub parent: Node,
+    pub name: &'p OsStr,
+    /// What the disk says of it; none if it is not there. Nothing is mounted over it, and it is no link to be followed.
+    pub stat: Option<Statx>,
 }
 
 const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
@@ -220,22 +232,7 @@ impl View {
         path: &[u8],
         follow: bool,
     ) -> Option<Result<Found, Errno>> {
-        let (parent, name) = split(path)?;
-        let (fd, mount, resolve) = self.quick_start(asker, base, path)?;
-        let parent = if parent.is_empty() {
-            Node {
-                fd: fd.clone(),
-                ..base.clone()
-            }
-        } else {
-            let flags = PLACE | OFlags::DIRECTORY;
-            Node::new(
-                openat2(fd.as_fd(), parent, flags, Mode::empty(), resolve).ok()?,
-                mount,
-            )
-            .ok()?
-        };
-        let parent = self.mounts.top(parent);
+        let (parent, name) = self.around(asker, base, path)?;
         if !matches!(self.mounts.kind(&parent), Some(Kind::Root | Kind::Plain)) {
             return None;
         }
@@ -254,6 +251,70 @@ impl View {
             node,
             slash: false,
         }))
+    }
+
+    /// The directory of the last name of a path, where that may be asked of the kernel.
+    fn around<'p>(&self, asker: &Asker<'_>, base: &Node, path: &'p [u8]) -> Option<(Node, &'p OsStr)> {
+        let (parent, name) = split(path)?;
+        if !asker.who.can(CapabilitySet::DAC_OVERRIDE) {
+            return None;
+        }
+        if parent.is_empty() {
+            return base.is_directory().then(|| (base.clone(), name));
+        }
+        let in_root = asker.root.mount == MountId::ROOT && asker.root.key() == self.root().key();
+        let whole = path.starts_with(b"/") && in_root;
+        if whole && let Some(known) = self.directories.at(parent) {
+            return Some((known.node.clone(), name));
+        }
+        let since = self.directories.now();
+        let (fd, mount, resolve) = self.quick_start(asker, base, path)?;
+        let flags = PLACE | OFlags::DIRECTORY;
+        let found = openat2(fd.as_fd(), parent, flags, Mode::empty(), resolve).ok()?;
+        let node = self.mounts.top(Node::new(found, mount).ok()?);
+        if whole && node.mount == MountId::ROOT {
+            let real = node.real_path().ok()?;
+            let below = below(&real, &self.mounts.root_mount().real).map(Path::to_owned);
+            let directory = Directory {
+                node: node.clone(),
+                below,
+            };
+            self.directories.add(since, Some(parent), directory);
+        }
+        Some((node, name))
+    }
+
+    /// What a path leads to, unless that takes more than a look into one directory.
+    pub(super) fn glance<'p>(
+        &self,
+        asker: &Asker<'_>,
+        base: &Node,
+        path: &'p [u8],
+        follow: bool,
+    ) -> Option<Glance<'p>> {
+        if path.len() >= MAX_PATH {
+            return None;
+        }
+        let (parent, name) = self.around(asker, base, path)?;
+        match self.mounts.kind(&parent)? {
+            Kind::Root | Kind::Plain | Kind::Machine => {}
+            Kind::Processes => return None,
+        }
+        match statx(&parent.fd, name, AtFlags::SYMLINK_NOFOLLOW, FIELDS) {
+            Ok(stat) if self.mounts.is_cover(key(&stat)) => None,
+            Ok(stat) if follow && file_type(&stat) == FileType::Symlink => None,
+            Ok(stat) => Some(Glance {
+                parent,
+                name,
+                stat: Some(stat),
+            }),
+            Err(Errno::NOENT) => Some(Glance {
+                parent,
+                name,
+                stat: None,
+            }),
+            Err(_) => None,
+        }
     }
 
     /// Where the kernel may begin, and what it must not do on its way.

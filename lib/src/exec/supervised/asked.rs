@@ -4,11 +4,12 @@ use std::{ffi::CString, io, os::fd::OwnedFd, sync::Arc};
 
 use rbuild_sys::seccomp::{Call, Listener};
 use rustix::{
-    fs::{CWD, Mode, OFlags},
+    fs::{AtFlags, Mode, OFlags, Statx, openat, statx},
     io::Errno,
 };
 
 use super::{Process, Shared, Who};
+use crate::exec::farm::FIELDS;
 
 /// The longest path that the kernel takes, with its end.
 const PATH_LIMIT: usize = 4096;
@@ -146,14 +147,17 @@ impl<'a> Asked<'a> {
     /// What one of its descriptors is open for, opened with `O_PATH`: the very file, and not what its name has come to
     /// mean. EBADF if it is not open.
     pub fn descriptor(&self, descriptor: i32) -> Result<OwnedFd, Errno> {
-        let path = self.descriptor_path(descriptor);
-        let file = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        let file = file.map_err(|error| match error {
-            Errno::NOENT => Errno::BADF,
-            other => other,
-        })?;
+        let table = self.shared.family.descriptors(self.call.thread)?;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let file = openat(&table, descriptor.to_string(), flags, Mode::empty()).map_err(closed)?;
         self.still()?;
         Ok(file)
+    }
+
+    /// What the disk says of what one of its descriptors is open for. EBADF if it is not open.
+    pub fn described(&self, descriptor: i32) -> Result<Statx, Errno> {
+        let table = self.shared.family.descriptors(self.call.thread)?;
+        statx(&table, descriptor.to_string(), AtFlags::empty(), FIELDS).map_err(closed)
     }
 
     /// The symbolic link in the machine's `/proc` to what one of its descriptors is open for: to be read, or opened
@@ -207,6 +211,14 @@ impl<'a> Asked<'a> {
         } else {
             Err(Errno::INTR)
         }
+    }
+}
+
+/// What it means that a name is not there in a table of descriptors.
+fn closed(error: Errno) -> Errno {
+    match error {
+        Errno::NOENT => Errno::BADF,
+        other => other,
     }
 }
 

@@ -6,6 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
+use rustix::{
+    fs::{CWD, Mode, OFlags, openat},
+    io::Errno,
+};
+
 use super::Who;
 
 /// A process of the run, with all its threads. What changes is behind locks of its own, none of which is held while
@@ -89,7 +94,12 @@ impl Process {
 pub(crate) struct Family {
     threads: Mutex<HashMap<i32, Arc<Process>>>,
     first: OnceLock<i32>,
+    /// Where the descriptors of some threads are found.
+    descriptors: Mutex<HashMap<i32, Arc<OwnedFd>>>,
 }
+
+/// More are not kept open.
+const MOST_TABLES: usize = 64;
 
 impl Family {
     /// The process that a thread belongs to.
@@ -114,6 +124,22 @@ impl Family {
         self.first.get().copied()
     }
 
+    /// The directory in the machine's `/proc` with the descriptors of a thread. It is of this very thread for ever,
+    /// whatever its number comes to mean.
+    pub fn descriptors(&self, thread: i32) -> Result<Arc<OwnedFd>, Errno> {
+        let mut tables = lock(&self.descriptors);
+        if let Some(table) = tables.get(&thread) {
+            return Ok(Arc::clone(table));
+        }
+        if tables.len() >= MOST_TABLES {
+            tables.clear();
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let table = Arc::new(openat(CWD, format!("/proc/{thread}/fd"), flags, Mode::empty())?);
+        tables.insert(thread, Arc::clone(&table));
+        Ok(table)
+    }
+
     /// A new process of one thread.
     pub fn begin(&self, id: i32, state: State) -> Arc<Process> {
         self.first.get_or_init(|| id);
@@ -129,6 +155,7 @@ impl Family {
 
     /// A thread has ended.
     pub fn remove(&self, thread: i32) {
+        lock(&self.descriptors).remove(&thread);
         lock(&self.threads).remove(&thread);
     }
 

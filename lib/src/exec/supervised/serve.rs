@@ -62,7 +62,12 @@ pub(super) fn serve<'scope, 'env>(
 ) -> io::Result<()> {
     // Not every kernel can; it is no more than faster.
     let _ = listener.wake_synchronously();
+    let tells_end = Listener::tells_end();
     loop {
+        if tells_end && let Some(call) = listener.receive()? {
+            handle(scope, listener, shared, handlers, call);
+            continue;
+        }
         let mut sources = [
             PollFd::new(listener, PollFlags::IN),
             PollFd::from_borrowed_fd(end, PollFlags::IN),

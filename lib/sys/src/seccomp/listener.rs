@@ -71,8 +71,8 @@ impl Listener {
 
     /// Waits for a call. `None` if there was one and its thread is gone already, or if a signal came.
     ///
-    /// To be used when polling says that there is one: nothing else tells that all threads under the filter have ended, and
-    /// before Linux 6.11 that they were waited for.
+    /// To be used when polling says that there is one, unless the kernel [tells](Self::tells_end) that all threads under
+    /// the filter have ended: that is a `None`, too. Before Linux 6.11 polling tells it when they were waited for.
     pub fn receive(&self) -> io::Result<Option<Call>> {
         // SAFETY: all zero is a valid seccomp_notif, and the kernel asks for it.
         let mut call: libc::seccomp_notif = unsafe { mem::zeroed() };
@@ -89,6 +89,15 @@ impl Listener {
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether [`receive`](Self::receive) does not wait for ever once all threads under the filter have ended (Linux 6.11).
+    pub fn tells_end() -> bool {
+        let system = rustix::system::uname();
+        let release = system.release().to_str().unwrap_or_default();
+        let mut numbers = release.split(|end: char| !end.is_ascii_digit());
+        let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok());
+        (next(), next()) >= (Some(6), Some(11))
     }
 
     /// Whether the call still waits. What was read of its thread before this says so is the thread's own.

@@ -133,8 +133,11 @@ impl View {
             last_access: accessed,
             last_modification: modified,
         };
-        // Through a descriptor, a link is the file itself.
-        utimensat(CWD, fd_path(&own.fd), &times, AtFlags::empty())?;
+        match utimensat(&own.fd, "", &times, AtFlags::EMPTY_PATH) {
+            // Before Linux 5.8. Through a descriptor, a link is the file itself.
+            Err(Errno::INVAL) => utimensat(CWD, fd_path(&own.fd), &times, AtFlags::empty())?,
+            other => other?,
+        }
         self.touch(&own, Extent::Itself)
     }
 

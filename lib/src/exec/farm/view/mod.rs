@@ -17,20 +17,20 @@ mod xattrs;
 
 use std::{path::PathBuf, sync::Arc};
 
-use rustix::io::Errno;
+use rustix::{fs::Statx, io::Errno};
 
 pub(crate) use metadata::SetTime;
 pub(crate) use names::Special;
 pub(crate) use open::{How, Opened};
 pub(crate) use program::Program;
-#[cfg(test)]
 pub(crate) use stat::Told;
 pub(crate) use xattrs::MAX_VALUE;
 
 use super::{
     Farm,
+    directories::{Directories, Directory},
     mounts::{Kind, Mount, MountId, Mounts, Node},
-    owners::Meta,
+    owners::{Meta, key},
     setup::Undo,
     touched::Extent,
 };
@@ -41,6 +41,7 @@ use crate::exec::supervised::{Family, Process, Who};
 pub(crate) struct View {
     pub(super) farm: Arc<Farm>,
     pub(super) mounts: Mounts,
+    pub(super) directories: Directories,
     /// What has to be undone after the run, the last first.
     pub(super) undo: Vec<Undo>,
     /// Directories that outlive the run, with what it has made in them.
@@ -73,6 +74,7 @@ impl View {
         Ok(Self {
             farm,
             mounts,
+            directories: Directories::default(),
             undo: Vec::new(),
             keeps: Vec::new(),
             network: true,
@@ -98,10 +100,17 @@ impl View {
 
     /// What is known of a file, or what goes for those of which nothing is.
     pub(super) fn meta(&self, node: &Node) -> Meta {
-        self.farm
-            .owners
-            .get(node.key())
-            .unwrap_or_else(|| Meta::on_disk(&node.stat))
+        self.meta_of(&node.stat)
+    }
+
+    fn meta_of(&self, file: &Statx) -> Meta {
+        let known = self.farm.owners.get(key(file));
+        known.unwrap_or_else(|| Meta::on_disk(file))
+    }
+
+    /// Whether a file is one that the root or its mounts have: there is more to be known of it than the disk says.
+    pub fn knows(&self, file: &Statx) -> bool {
+        self.farm.owners.get(key(file)).is_some()
     }
 
     /// Where a file is, for those whose root it is in; as `/proc` has it, if it is not in there.
@@ -135,10 +144,13 @@ impl View {
         }
     }
 
-    /// Remembers that a file of the image was changed.
+    /// Remembers that a file of the image was changed. All names of one that the run itself has made are remembered
+    /// since they were made.
     pub(super) fn touch(&self, node: &Node, extent: Extent) -> Result<(), Errno> {
+        let is_new = || self.farm.owners.get(node.key()).is_some_and(|meta| !meta.lower);
         if node.mount == MountId::ROOT
-            && let Some(path) = self.below_root(&node.real_path()?)
+            && !(extent == Extent::Itself && is_new())
+            && let Some(path) = self.below_root(node)?
         {
             self.farm.touched.add(&path, extent);
         }
@@ -153,16 +165,27 @@ impl View {
         extent: Extent,
     ) -> Result<(), Errno> {
         if parent.mount == MountId::ROOT
-            && let Some(path) = self.below_root(&parent.real_path()?)
+            && let Some(path) = self.below_root(parent)?
         {
             self.farm.touched.entry(&path.join(name), extent);
         }
         Ok(())
     }
 
-    /// A path of this machine from the root on; nothing if it is not in there.
-    fn below_root(&self, real: &std::path::Path) -> Option<PathBuf> {
-        let root = self.mounts.get(MountId::ROOT)?;
-        super::resolve::below(real, &root.real).map(std::path::Path::to_owned)
+    /// Where something is from the root on; nothing if it is not in there.
+    fn below_root(&self, node: &Node) -> Result<Option<PathBuf>, Errno> {
+        if let Some(known) = self.directories.of(node.key())
+            && known.below.is_some()
+        {
+            return Ok(known.below.clone());
+        }
+        let since = self.directories.now();
+        let root = &self.mounts.root_mount().real;
+        let below = super::resolve::below(&node.real_path()?, root).map(std::path::Path::to_owned);
+        if node.is_directory() && node.stat.stx_nlink > 0 {
+            let (node, below) = (node.clone(), below.clone());
+            self.directories.add(since, None, Directory { node, below });
+        }
+        Ok(below)
     }
 }

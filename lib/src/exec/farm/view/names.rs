@@ -153,6 +153,9 @@ impl View {
             AtFlags::empty()
         };
         unlinkat(&found.parent.fd, name, flags)?;
+        if node.is_directory() || file_type(&node.stat) == FileType::Symlink {
+            self.directories.forget();
+        }
         self.touch_entry(&found.parent, name, Extent::Itself)
     }
 
@@ -192,6 +195,7 @@ impl View {
             self.own(node, Keep::Bytes)?;
         }
         renameat_with(&from.parent.fd, old_name, &to.parent.fd, new_name, flags)?;
+        self.directories.forget();
         let moves_directory = node.is_directory() || exchanged.is_some_and(|there| is_directory(&there.stat));
         let extent = if moves_directory {
             Extent::Below

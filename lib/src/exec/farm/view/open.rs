@@ -10,12 +10,12 @@ use rustix::{
 
 use super::{
     super::{
-        access::{Want, file_type},
+        access::{self, Want, file_type},
         copy_up::Keep,
         make::MODE,
         mounts::{Kind, MountId, Node, fd_path},
         owners::{FIELDS, Meta, TERMINAL, key},
-        resolve::{Found, entry},
+        resolve::{Glance, entry},
         touched::Extent,
     },
     Asker, View,
@@ -81,6 +81,9 @@ impl View {
         if how.is(OFlags::TMPFILE) {
             return self.open_unnamed(asker, base, path, how);
         }
+        if let Some(opened) = self.open_at_once(asker, base, path, how) {
+            return opened.map(Opened::File);
+        }
         let create = how.is(OFlags::CREATE) && !how.is(OFlags::PATH);
         let exclusive = create && how.is(OFlags::EXCL);
         let follow = !(how.is(OFlags::NOFOLLOW) || exclusive);
@@ -97,7 +100,52 @@ impl View {
             Some(node) if node.is_directory() || found.slash => Err(Errno::ISDIR),
             Some(node) => self.open_node(asker, node, how),
             None if found.slash => Err(Errno::ISDIR),
-            None => self.create(asker, &found, how).map(Opened::File),
+            None => match found.name.as_deref() {
+                Some(name) => self.create(asker, &found.parent, name, how).map(Opened::File),
+                None => Err(Errno::ISDIR),
+            },
+        }
+    }
+
+    /// The same, where a look into one directory is all that it takes.
+    fn open_at_once(
+        &self,
+        asker: &Asker<'_>,
+        base: &Node,
+        path: &[u8],
+        how: How,
+    ) -> Option<Result<OwnedFd, Errno>> {
+        let create = how.is(OFlags::CREATE);
+        if how.is(OFlags::PATH) || create && how.is(OFlags::DIRECTORY) {
+            return None;
+        }
+        let exclusive = create && how.is(OFlags::EXCL);
+        let follow = !(how.is(OFlags::NOFOLLOW) || exclusive);
+        let Glance { parent, name, stat } = self.glance(asker, base, path, follow)?;
+        let open = |flags| Some(openat(&parent.fd, name, flags | OFlags::NOFOLLOW, Mode::empty()));
+        let Some(stat) = stat else {
+            return Some(match create {
+                true => self.create(asker, &parent, name, how),
+                false => Err(Errno::NOENT),
+            });
+        };
+        match file_type(&stat) {
+            _ if exclusive => Some(Err(Errno::EXIST)),
+            FileType::Directory if how.writes() || create => Some(Err(Errno::ISDIR)),
+            FileType::Directory => open(OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC),
+            FileType::RegularFile if how.is(OFlags::DIRECTORY) => Some(Err(Errno::NOTDIR)),
+            FileType::RegularFile if parent.mount == MountId::ROOT => {
+                let meta = self.farm.owners.get(key(&stat))?;
+                let is_new = !meta.lower && meta.shared.is_none() && meta.xattrs.is_empty();
+                if meta.device.is_some() || how.writes() && !is_new {
+                    return None;
+                }
+                match access::may(&asker.who, &meta, false, how.want()) {
+                    Ok(()) => open(how.kept()),
+                    Err(error) => Some(Err(error)),
+                }
+            }
+            _ => None,
         }
     }
 
@@ -200,18 +248,10 @@ impl View {
         }
     }
 
-    fn create(&self, asker: &Asker<'_>, found: &Found, how: How) -> Result<OwnedFd, Errno> {
-        let Found {
-            parent,
-            name: Some(name),
-            ..
-        } = found
-        else {
-            return Err(Errno::ISDIR);
-        };
+    fn create(&self, asker: &Asker<'_>, parent: &Node, name: &OsStr, how: How) -> Result<OwnedFd, Errno> {
         self.may_create(asker, parent)?;
         let flags = how.kept() | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        let file = openat(&parent.fd, name.as_os_str(), flags, MODE)?;
+        let file = openat(&parent.fd, name, flags, MODE)?;
         let stat = statx(&file, "", AtFlags::EMPTY_PATH, FIELDS)?;
         self.farm
             .owners

@@ -1,10 +1,16 @@
 //! What is told of a file.
 
-use rustix::fs::{FileType, Statx, StatxTimestamp};
+use rustix::{
+    fs::{FileType, Statx, StatxTimestamp},
+    io::Errno,
+};
 
 use super::{
-    super::mounts::{MountId, Node},
-    View,
+    super::{
+        mounts::{MountId, Node},
+        owners::Meta,
+    },
+    Asker, View,
 };
 
 /// What `stat` and its kin say.
@@ -24,11 +30,36 @@ pub(crate) struct Told {
 impl View {
     /// What is told of a file.
     pub fn tell(&self, node: &Node) -> Told {
-        let disk = node.stat;
-        let meta = self.meta(node);
+        let mut told = Told::of(&node.stat, &self.meta(node));
+        if node.mount == MountId::NOWHERE {
+            let permissions = u32::from(node.stat.stx_mode) & 0o7777;
+            told.mode = told.mode & !0o7777 | permissions;
+        }
+        told
+    }
+
+    /// The same of a file that is in the root or its mounts, wherever there.
+    pub fn tell_of(&self, file: &Statx) -> Told {
+        Told::of(file, &self.meta_of(file))
+    }
+
+    /// What is told of what there is at a path.
+    ///
+    /// # Errors
+    /// As for [`find`](Self::find).
+    pub fn look(&self, asker: &Asker<'_>, base: &Node, path: &[u8], follow: bool) -> Result<Told, Errno> {
+        if let Some(seen) = self.glance(asker, base, path, follow) {
+            return seen.stat.map(|file| self.tell_of(&file)).ok_or(Errno::NOENT);
+        }
+        self.find(asker, base, path, follow).map(|node| self.tell(&node))
+    }
+}
+
+impl Told {
+    fn of(disk: &Statx, meta: &Meta) -> Self {
         let mut kind = u32::from(disk.stx_mode) & 0o170_000;
         let mut device = (disk.stx_rdev_major, disk.stx_rdev_minor);
-        if let Some(special) = meta.device {
+        if let Some(special) = &meta.device {
             let special_kind = if special.block {
                 FileType::BlockDevice
             } else {
@@ -41,15 +72,9 @@ impl View {
             Some(names) => names,
             None => disk.stx_nlink,
         };
-        let nowhere = node.mount == MountId::NOWHERE;
-        let mode = if nowhere {
-            u32::from(disk.stx_mode) & 0o7777
-        } else {
-            meta.mode
-        };
-        Told {
-            disk,
-            mode: kind | mode,
+        Self {
+            disk: *disk,
+            mode: kind | meta.mode,
             uid: meta.uid,
             gid: meta.gid,
             links,

@@ -6,14 +6,14 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, XattrFlags},
+    fs::{FileType, Statx, XattrFlags},
     io::Errno,
     thread::CapabilitySet,
 };
 
 use super::{
     super::{
-        access::{Want, file_type, owns},
+        access::{self, Want, file_type, owns},
         mounts::Node,
         owners::Meta,
     },
@@ -25,14 +25,15 @@ pub(crate) const MAX_VALUE: usize = 65_536;
 
 impl View {
     /// getxattr(2), of a file that was found.
-    pub fn attribute(&self, asker: &Asker<'_>, node: &Node, name: &OsStr) -> Result<Vec<u8>, Errno> {
-        self.may_read_attribute(asker, node, name)?;
-        self.meta(node).xattrs.remove(name).ok_or(Errno::NODATA)
+    pub fn attribute(&self, asker: &Asker<'_>, file: &Statx, name: &OsStr) -> Result<Vec<u8>, Errno> {
+        let mut meta = self.meta_of(file);
+        may_read_attribute(asker, file, &meta, name)?;
+        meta.xattrs.remove(name).ok_or(Errno::NODATA)
     }
 
     /// listxattr(2): names, each with a NUL.
-    pub fn attributes(&self, asker: &Asker<'_>, node: &Node) -> Vec<u8> {
-        let meta = self.meta(node);
+    pub fn attributes(&self, asker: &Asker<'_>, file: &Statx) -> Vec<u8> {
+        let meta = self.meta_of(file);
         let seen = meta
             .xattrs
             .keys()
@@ -78,22 +79,24 @@ impl View {
             meta.xattrs.remove(name).map(drop).ok_or(Errno::NODATA)
         })
     }
+}
 
-    fn may_read_attribute(&self, asker: &Asker<'_>, node: &Node, name: &OsStr) -> Result<(), Errno> {
-        if is_trusted(name) && !asker.who.can(CapabilitySet::SYS_ADMIN) {
-            return Err(Errno::NODATA);
+fn may_read_attribute(asker: &Asker<'_>, file: &Statx, meta: &Meta, name: &OsStr) -> Result<(), Errno> {
+    if is_trusted(name) && !asker.who.can(CapabilitySet::SYS_ADMIN) {
+        return Err(Errno::NODATA);
+    }
+    if !name.as_bytes().starts_with(b"user.") {
+        return if is_known(name) {
+            Ok(())
+        } else {
+            Err(Errno::OPNOTSUPP)
+        };
+    }
+    match file_type(file) {
+        kind @ (FileType::RegularFile | FileType::Directory) => {
+            access::may(&asker.who, meta, kind == FileType::Directory, Want::READ)
         }
-        if !name.as_bytes().starts_with(b"user.") {
-            return if is_known(name) {
-                Ok(())
-            } else {
-                Err(Errno::OPNOTSUPP)
-            };
-        }
-        match file_type(&node.stat) {
-            FileType::RegularFile | FileType::Directory => self.may(asker, node, Want::READ),
-            _ => Err(Errno::NODATA),
-        }
+        _ => Err(Errno::NODATA),
     }
 }
 
@@ -125,7 +128,7 @@ fn may_write(asker: &Asker<'_>, node: &Node, meta: &Meta, name: &OsStr) -> Resul
     }
     match file_type(&node.stat) {
         FileType::RegularFile | FileType::Directory => {
-            super::super::access::may(&asker.who, meta, node.is_directory(), Want::WRITE)
+            access::may(&asker.who, meta, node.is_directory(), Want::WRITE)
         }
         _ => Err(Errno::PERM),
     }

@@ -3,10 +3,10 @@
 use std::ffi::CString;
 
 use nix::libc;
-use rustix::io::Errno;
+use rustix::{fs::Statx, io::Errno};
 
 use super::super::Asked;
-use crate::exec::farm::{Asker, Node, View};
+use crate::exec::farm::{Asker, Node, Told, View};
 
 /// A path that a call names, and who names it.
 pub(super) struct Named<'a> {
@@ -24,6 +24,11 @@ impl<'a> Named<'a> {
     /// What there is.
     pub fn find(&self, follow: bool) -> Result<Node, Errno> {
         self.view.find(&self.asker, &self.base, self.path(), follow)
+    }
+
+    /// What is told of it.
+    pub fn look(&self, follow: bool) -> Result<Told, Errno> {
+        self.view.look(&self.asker, &self.base, self.path(), follow)
     }
 
     pub fn path(&self) -> &[u8] {
@@ -45,7 +50,7 @@ impl<'a> Asked<'a> {
         let base = match directory {
             // It is not looked at.
             _ if path.as_bytes().starts_with(b"/") => asker.root.clone(),
-            Some(directory) => view.node(self.directory(directory)?)?,
+            Some(directory) => self.base(directory)?,
             None => view.node(self.process().directory())?,
         };
         Ok(Named {
@@ -61,6 +66,56 @@ impl<'a> Asked<'a> {
         self.shared().view.node(self.descriptor(self.int(descriptor))?)
     }
 
+    /// The directory that a call with this descriptor begins at: the working directory for `AT_FDCWD`.
+    fn base(&self, argument: usize) -> Result<Node, Errno> {
+        let view = &self.shared().view;
+        if !self.is_here(argument) {
+            let stat = self.described(self.int(argument))?;
+            if let Some(known) = view.known_directory(&stat) {
+                return Ok(known);
+            }
+        }
+        view.node(self.directory(argument)?)
+    }
+
+    /// What the disk says of what one of its descriptors refers to, if that is a file of the root or its mounts.
+    pub(super) fn known(&self, descriptor: usize) -> Result<Option<Statx>, Errno> {
+        let stat = self.described(self.int(descriptor))?;
+        Ok(Some(stat).filter(|stat| self.shared().view.knows(stat)))
+    }
+
+    /// What is told of what one of its descriptors refers to.
+    pub(super) fn told(&self, descriptor: usize) -> Result<Told, Errno> {
+        let view = &self.shared().view;
+        Ok(match self.known(descriptor)? {
+            Some(stat) => view.tell_of(&stat),
+            None => view.tell(&self.node(descriptor)?),
+        })
+    }
+
+    /// What is told of the file of a call with `AT_` flags.
+    pub(super) fn told_at(&self, directory: usize, path: usize, flags: u32) -> Result<Told, Errno> {
+        if self.is_empty(path, flags)? {
+            return match self.is_here(directory) {
+                true => Ok(self.shared().view.tell(&self.base(directory)?)),
+                false => self.told(directory),
+            };
+        }
+        let named = self.named(Some(directory), path)?;
+        named.look(flags & libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() == 0)
+    }
+
+    /// Whether a call with `AT_` flags is about what the descriptor refers to.
+    fn is_empty(&self, path: usize, flags: u32) -> Result<bool, Errno> {
+        let may_be = flags & libc::AT_EMPTY_PATH.cast_unsigned() != 0;
+        if !may_be || self.word(path) == 0 {
+            return Ok(may_be);
+        }
+        let mut first = [0];
+        self.read(self.word(path), &mut first)?;
+        Ok(first == [0])
+    }
+
     /// The file of a call with `AT_` flags: what the path leads to, or what the descriptor refers to.
     pub(super) fn file_at(
         &self,
@@ -68,14 +123,12 @@ impl<'a> Asked<'a> {
         path: usize,
         flags: u32,
     ) -> Result<(Asker<'a>, Node), Errno> {
-        let has = |flag: i32| flags & flag.cast_unsigned() != 0;
-        let empty = has(libc::AT_EMPTY_PATH) && (self.word(path) == 0 || self.path(path)?.is_empty());
-        if empty {
+        if self.is_empty(path, flags)? {
             let view = &*self.shared().view;
             return Ok((self.asker()?, view.node(self.directory(directory)?)?));
         }
         let named = self.named(Some(directory), path)?;
-        let node = named.find(!has(libc::AT_SYMLINK_NOFOLLOW))?;
+        let node = named.find(flags & libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() == 0)?;
         Ok((named.asker, node))
     }
 

@@ -7,20 +7,20 @@ use super::{
     super::{Answer, Asked, Reply, Who},
     Table,
 };
-use crate::exec::farm::{Asker, Node, View, Want};
+use crate::exec::farm::{Asker, Node, Told, View, Want};
 
 pub(crate) const TABLE: Table = &[
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_stat, |asked| {
-        stat(asked, &asked.named(None, 0)?.find(true)?, 1)
+        stat(asked, &asked.named(None, 0)?.look(true)?, 1)
     }),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_lstat, |asked| {
-        stat(asked, &asked.named(None, 0)?.find(false)?, 1)
+        stat(asked, &asked.named(None, 0)?.look(false)?, 1)
     }),
-    (libc::SYS_fstat, |asked| stat(asked, &asked.node(0)?, 1)),
+    (libc::SYS_fstat, |asked| stat(asked, &asked.told(0)?, 1)),
     (libc::SYS_newfstatat, |asked| {
-        stat(asked, &asked.file_at(0, 1, asked.number_at(3))?.1, 2)
+        stat(asked, &asked.told_at(0, 1, asked.number_at(3))?, 2)
     }),
     (libc::SYS_statx, statx),
     #[cfg(target_arch = "x86_64")]
@@ -62,15 +62,14 @@ pub(crate) const TABLE: Table = &[
     }),
 ];
 
-fn stat(asked: &Asked<'_>, node: &Node, buffer: usize) -> Reply {
-    let told = asked.shared().view.tell(node);
+fn stat(asked: &Asked<'_>, told: &Told, buffer: usize) -> Reply {
     asked.write(asked.word(buffer), &told.stat())?;
     Answer::DONE
 }
 
 fn statx(asked: &Asked<'_>) -> Reply {
-    let (_, node) = asked.file_at(0, 1, asked.number_at(2))?;
-    asked.write(asked.word(4), &asked.shared().view.tell(&node).statx())?;
+    let told = asked.told_at(0, 1, asked.number_at(2))?;
+    asked.write(asked.word(4), &told.statx())?;
     Answer::DONE
 }
 

@@ -4,7 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::libc;
-use rustix::{fs::XattrFlags, io::Errno};
+use rustix::{
+    fs::{Statx, XattrFlags},
+    io::Errno,
+};
 
 use super::{
     super::{Answer, Asked, Reply},
@@ -19,12 +22,12 @@ pub(crate) const TABLE: Table = &[
     (libc::SYS_setxattr, |asked| set(asked, by_path(asked, true)?)),
     (libc::SYS_lsetxattr, |asked| set(asked, by_path(asked, false)?)),
     (libc::SYS_fsetxattr, |asked| set(asked, by_descriptor(asked)?)),
-    (libc::SYS_getxattr, |asked| get(asked, by_path(asked, true)?)),
-    (libc::SYS_lgetxattr, |asked| get(asked, by_path(asked, false)?)),
-    (libc::SYS_fgetxattr, |asked| get(asked, by_descriptor(asked)?)),
-    (libc::SYS_listxattr, |asked| list(asked, by_path(asked, true)?)),
-    (libc::SYS_llistxattr, |asked| list(asked, by_path(asked, false)?)),
-    (libc::SYS_flistxattr, |asked| list(asked, by_descriptor(asked)?)),
+    (libc::SYS_getxattr, |asked| get(asked, look(asked, true)?)),
+    (libc::SYS_lgetxattr, |asked| get(asked, look(asked, false)?)),
+    (libc::SYS_fgetxattr, |asked| get(asked, seen(asked)?)),
+    (libc::SYS_listxattr, |asked| list(asked, look(asked, true)?)),
+    (libc::SYS_llistxattr, |asked| list(asked, look(asked, false)?)),
+    (libc::SYS_flistxattr, |asked| list(asked, seen(asked)?)),
     (libc::SYS_removexattr, |asked| {
         remove(asked, by_path(asked, true)?)
     }),
@@ -46,6 +49,23 @@ fn by_path<'a>(asked: &Asked<'a>, follow: bool) -> Result<File<'a>, Errno> {
 
 fn by_descriptor<'a>(asked: &Asked<'a>) -> Result<File<'a>, Errno> {
     Ok((asked.asker()?, asked.node(0)?))
+}
+
+/// A file whose attributes are asked for.
+type Seen<'a> = (Asker<'a>, Statx);
+
+fn look<'a>(asked: &Asked<'a>, follow: bool) -> Result<Seen<'a>, Errno> {
+    let named = asked.named(None, 0)?;
+    let told = named.look(follow)?;
+    Ok((named.asker, told.disk))
+}
+
+fn seen<'a>(asked: &Asked<'a>) -> Result<Seen<'a>, Errno> {
+    let stat = match asked.known(0)? {
+        Some(stat) => stat,
+        None => asked.node(0)?.stat,
+    };
+    Ok((asked.asker()?, stat))
 }
 
 fn name(asked: &Asked<'_>) -> Result<OsString, Errno> {
@@ -71,16 +91,16 @@ fn set(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
     Answer::DONE
 }
 
-fn get(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
+fn get(asked: &Asked<'_>, (asker, file): Seen<'_>) -> Reply {
     let value = asked
         .shared()
         .view
-        .attribute(&asker, &node, OsStr::from_bytes(name(asked)?.as_bytes()))?;
+        .attribute(&asker, &file, OsStr::from_bytes(name(asked)?.as_bytes()))?;
     give(asked, &value, 2)
 }
 
-fn list(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
-    give(asked, &asked.shared().view.attributes(&asker, &node), 1)
+fn list(asked: &Asked<'_>, (asker, file): Seen<'_>) -> Reply {
+    give(asked, &asked.shared().view.attributes(&asker, &file), 1)
 }
 
 fn remove(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
