@@ -43,8 +43,19 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// Empty to begin with, and their modes.
 const DEVICE_DIRECTORIES: [(&str, u32); 2] = [("pts", 0o755), ("mqueue", 0o1777)];
 
-/// Parts of `/sys` that speak of the whole machine.
-const MASKED: [&str; 2] = ["/sys/firmware", "/sys/devices/virtual/powercap"];
+/// Parts of `/sys` that speak of the whole machine, and where others are mounted in it, which a `/sys` of one's own has not.
+const MASKED: [&str; 10] = [
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+    "/sys/fs/bpf",
+    "/sys/fs/cgroup",
+    "/sys/fs/pstore",
+    "/sys/fs/selinux",
+    "/sys/kernel/config",
+    "/sys/kernel/debug",
+    "/sys/kernel/security",
+    "/sys/kernel/tracing",
+];
 
 /// What has to be undone after a run.
 #[derive(Debug)]
