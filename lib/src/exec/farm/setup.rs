@@ -368,6 +368,7 @@ impl Setup<'_> {
             .view
             .mounts
             .add(source, kind, read_only, (above, &cover, path));
+        self.view.directories.forget();
         mounted.map_err(doing(format!("mount on {shown}")))
     }
 

@@ -1,6 +1,7 @@
 //! Random trees, and random things done to them.
 
 mod numbers;
+mod remembered;
 
 use std::{
     collections::BTreeMap,
