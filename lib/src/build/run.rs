@@ -231,19 +231,25 @@ async fn execute_native(
     };
     // As below: before anybody asks what is in the layers.
     let shared = stage.shared.clone();
-    shared
-        .layers
-        .unpack(&shared, &engine, stage.image.layers())
-        .await?;
-    let why = if has_devices(stage).await? {
-        "The image has device nodes, which cannot be shown"
-    } else {
-        let made = execute_with(engine, stage, run, program, mounts.clone(), step).await;
-        match made {
-            Err(error) if matches!(error.problem(), Problem::Exec(exec::Error::Device)) => {}
-            other => return other,
+    let unpacked = shared.layers.unpack(&shared, &engine, stage.image.layers());
+    let why = match unpacked.await {
+        Err(_) if has_strangers(stage, &engine).await? => {
+            "The image has users that there are not, and whose files cannot be shown"
         }
-        "The step makes a device node, which cannot be done"
+        Err(error) => return Err(error),
+        Ok(_) if has_devices(stage).await? => "The image has device nodes, which cannot be shown",
+        Ok(_) => {
+            let made = execute_with(engine, stage, run, program, mounts.clone(), step).await;
+            match made.as_ref().map_err(BuildError::problem) {
+                Err(Problem::Exec(exec::Error::Device)) => {
+                    "The step makes a device node, which cannot be done"
+                }
+                Err(Problem::Exec(exec::Error::Id)) => {
+                    "The step names a user or a group that there is not, which cannot be done"
+                }
+                _ => return made,
+            }
+        }
     };
     say(
         stage,
@@ -251,6 +257,15 @@ async fn execute_native(
         &format!("{why} in a user namespace: its system calls are answered instead"),
     );
     execute_with(other, stage, run, program, mounts, step).await
+}
+
+/// Whether there are files of users or groups that a run cannot have.
+async fn has_strangers(stage: &mut Stage, engine: &Engine) -> Result<bool, BuildError> {
+    let tree = stage.tree().await?;
+    let is_strange = |id| !engine.has_id(id);
+    Ok(tree
+        .walk()
+        .any(|found| is_strange(found.node.metadata.uid) || is_strange(found.node.metadata.gid)))
 }
 
 /// Whether there are device nodes that a run would see: its `/dev` is another one.

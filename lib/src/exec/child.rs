@@ -37,6 +37,8 @@ pub(super) enum Report {
     Failed(String),
     /// The payload was about to make a device node.
     Device,
+    /// The payload was about to use an id that there is not.
+    Id,
     /// The payload's program is for another machine.
     Foreign { machine: String },
 }
@@ -86,6 +88,7 @@ impl Reporter {
             Report::Start { code, reason } => (4, *code, reason.as_str()),
             Report::Failed(message) => (5, 0, message.as_str()),
             Report::Device => (6, 0, ""),
+            Report::Id => (8, 0, ""),
             Report::Foreign { machine } => (7, 0, machine.as_str()),
         };
         let text = &text.as_bytes()[..text.floor_char_boundary(TEXT_LIMIT)];
@@ -142,6 +145,7 @@ fn parse(bytes: &[u8]) -> Option<(Report, usize)> {
             reason: text(),
         },
         6 => Report::Device,
+        8 => Report::Id,
         7 => Report::Foreign { machine: text() },
         _ => Report::Failed(text()),
     };

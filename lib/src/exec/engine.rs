@@ -106,8 +106,9 @@ impl Engine {
         self.0.instead_of.as_ref()
     }
 
-    /// What runs that need device nodes are for, where those cannot be made: in a user namespace. Nothing if they can, if
-    /// there is nothing better, or if this one was asked for.
+    /// What runs that need device nodes are for, where those cannot be made, and what those are for that need more users
+    /// than there are: in a user namespace. Nothing if it is none, if there is nothing better, or if this one was asked
+    /// for.
     pub fn instead(&self) -> Option<&Self> {
         // Only root of the whole machine may set `trusted` attributes, and make device nodes.
         if !self.mounts() || self.0.whiteouts == Whiteouts::Trusted {
@@ -124,6 +125,11 @@ impl Engine {
         }
         let supervision = || probe_supervision().ok().map(Arc::new).map(Self);
         self.0.instead.get_or_init(supervision).as_ref()
+    }
+
+    /// Whether a run can have this user or group.
+    pub fn has_id(&self, id: u32) -> bool {
+        id < self.0.count
     }
 
     /// How layers on disk must be written for this engine.
@@ -303,7 +309,7 @@ impl Engine {
             None => {
                 let how = How {
                     whiteouts: self.0.whiteouts,
-                    without_devices: self.instead().is_some(),
+                    watched: self.instead().map(|_| self.0.count),
                 };
                 run(spec, &self.0.ids, how, cancel, output)
             }

@@ -38,6 +38,9 @@ pub enum Error {
     /// with [`Engine::instead`](super::Engine::instead).
     #[error("device nodes cannot be made in a user namespace")]
     Device,
+    /// The process was about to use a user or a group beyond those that its user namespace has. Likewise.
+    #[error("there are no such users and groups in the user namespace")]
+    Id,
     /// Ended through its [`Cancel`](super::Cancel).
     #[error("cancelled")]
     Cancelled,

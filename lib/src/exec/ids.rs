@@ -59,22 +59,60 @@ impl Ids {
     }
 }
 
-/// Makes a user namespace with a full range of ids, and gives its mapping in words.
-pub(super) fn map_ids() -> Result<(OwnedFd, String), Error> {
+/// The ids of a user namespace.
+pub(super) struct Mapped {
+    pub namespace: OwnedFd,
+    /// In words.
+    pub mapping: String,
+    /// How many users and groups there are, from 0 on, whichever are fewer.
+    pub count: u32,
+}
+
+/// Makes a user namespace with a full range of ids.
+pub(super) fn map_ids() -> Result<Mapped, Error> {
     let uid = getuid().as_raw();
     let gid = rustix::process::getgid().as_raw();
     let user = user_name(uid);
-    make_namespace(|pid| {
+    let (namespace, (mapping, count)) = make_namespace(|pid| {
         let uids = Mapping::of("/etc/subuid", "newuidmap", &user, uid, uid)?;
         let gids = Mapping::of("/etc/subgid", "newgidmap", &user, uid, gid)?;
         uids.apply(pid)?;
         gids.apply(pid)?;
-        Ok(format!("{uids} {gids}"))
+        Ok((format!("{uids} {gids}"), uids.count().min(gids.count())))
+    })?;
+    Ok(Mapped {
+        namespace,
+        mapping,
+        count,
     })
 }
 
+/// How many ids this process's own user namespace has, from 0 on.
+pub(super) fn count_own() -> u32 {
+    let counts = ["/proc/self/uid_map", "/proc/self/gid_map"]
+        .map(|file| fs::read_to_string(file).map_or(u32::MAX, |map| count_in(&map)));
+    counts.into_iter().min().unwrap_or(u32::MAX)
+}
+
+/// How many ids there are from 0 on, in the form of `/proc/PID/uid_map`: first id inside, first id outside, number.
+fn count_in(map: &str) -> u32 {
+    let range = |line: &str| {
+        let mut fields = line.split_whitespace().map(str::parse);
+        let first = fields.next()?.ok()?;
+        Some((first, fields.nth(1)?.ok()?))
+    };
+    let mut ranges: Vec<(u32, u32)> = map.lines().filter_map(range).collect();
+    ranges.sort_unstable();
+    ranges
+        .into_iter()
+        .fold(0, |next, (first, count)| match first == next {
+            true => next.saturating_add(count),
+            false => next,
+        })
+}
+
 /// Makes a user namespace; `map` writes its maps, given the id of a process in it.
-fn make_namespace(map: impl FnOnce(i32) -> Result<String, Error>) -> Result<(OwnedFd, String), Error> {
+fn make_namespace<T>(map: impl FnOnce(i32) -> Result<T, Error>) -> Result<(OwnedFd, T), Error> {
     let setup = |what: &str| {
         let what = what.to_owned();
         |source| Error::Setup { what, source }
@@ -183,6 +221,10 @@ impl Mapping {
         Ok(Self { program, ranges })
     }
 
+    fn count(&self) -> u32 {
+        self.ranges.iter().map(|[_, _, count]| count).sum()
+    }
+
     fn apply(&self, pid: i32) -> Result<(), Error> {
         let Some(program) = find(self.program) else {
             return Err(Error::Unavailable(Missing::IdMapProgram(self.program)));
@@ -248,6 +290,14 @@ pub(super) fn mapping_name(mapping: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_ids() {
+        assert_eq!(count_in("         0          0 4294967295\n"), u32::MAX);
+        assert_eq!(count_in("1 100000 65536\n0 1000 1\n"), 65_537);
+        assert_eq!(count_in("0 1000 1\n5 100000 10\n"), 1);
+        assert_eq!(count_in("7 1000 1\n"), 0);
+    }
 
     #[test]
     fn finds_subordinate_ranges() {

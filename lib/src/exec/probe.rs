@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use super::{
     Engine, Error, Missing, Whiteouts,
     child::{Doing, Report, Task, die_with},
-    ids::{Ids, map_ids, mapping_name, what_forbids_namespaces},
+    ids::{Ids, count_own, map_ids, mapping_name, what_forbids_namespaces},
     inside::root::{Writes, file_system, open_in_root, overlay, private_mounts, scaffold},
     survey,
 };
@@ -31,6 +31,8 @@ use super::{
 pub(super) struct Found {
     pub ids: Ids,
     pub whiteouts: Whiteouts,
+    /// How many users and groups a run can have, from 0 on.
+    pub count: u32,
     /// Names layers on disk that were made with these ids and whiteouts.
     pub format: String,
     /// Why it is not something faster.
@@ -45,6 +47,7 @@ impl Found {
         Self {
             ids,
             whiteouts,
+            count: u32::MAX,
             format,
             instead_of: None,
             instead: OnceLock::new(),
@@ -57,12 +60,18 @@ pub(super) fn probe(scratch: &Path) -> Result<Found, Error> {
     if geteuid().is_root() && has_cap_sys_admin() {
         let whiteouts = whiteouts_of_root(scratch)?;
         try_all(scratch, &Ids::Own, whiteouts)?;
-        return Ok(Found::new(Ids::Own, whiteouts, own_format(whiteouts)));
+        return Ok(Found {
+            count: count_own(),
+            ..Found::new(Ids::Own, whiteouts, own_format(whiteouts))
+        });
     }
-    let (namespace, mapping) = map_ids()?;
-    let ids = Ids::Mapped(namespace);
+    let mapped = map_ids()?;
+    let ids = Ids::Mapped(mapped.namespace);
     try_all(scratch, &ids, Whiteouts::User)?;
-    Ok(Found::new(ids, Whiteouts::User, mapping_name(&mapping)))
+    Ok(Found {
+        count: mapped.count,
+        ..Found::new(ids, Whiteouts::User, mapping_name(&mapped.mapping))
+    })
 }
 
 /// Finds out whether system calls of other processes can be answered.

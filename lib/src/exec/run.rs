@@ -28,8 +28,9 @@ pub(super) const CHUNK: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct How {
     pub whiteouts: Whiteouts,
-    /// Whether it ends when it is about to make a device node.
-    pub without_devices: bool,
+    /// Whether it ends when it is about to do what only another engine can: to make a device node, or to use an id that
+    /// there is not. With how many ids there are, from 0 on.
+    pub watched: Option<u32>,
 }
 
 pub(super) fn run(
@@ -68,6 +69,7 @@ pub(super) fn outcome(spec: &RunSpec, report: Report) -> Result<Outcome, Error> 
         Report::Exited(code) => return Ok(Outcome::Exited(code)),
         Report::Signaled(signal) => return Ok(Outcome::Signaled(signal)),
         Report::Device => Error::Device,
+        Report::Id => Error::Id,
         Report::Start { code, reason } => Error::Start {
             program: program(),
             code,
@@ -99,7 +101,7 @@ impl Running {
             spec,
             ids,
             whiteouts: how.whiteouts,
-            without_devices: how.without_devices,
+            watched: how.watched,
             output,
             stop: stop_reader.as_fd(),
             parent: getpid(),

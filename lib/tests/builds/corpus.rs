@@ -57,7 +57,7 @@ fn one_digest_everywhere() {
         return;
     }
     let expected = digests();
-    assert!(expected.len() >= 26, "{expected:?}");
+    assert!(expected.len() > 26, "{expected:?}");
     let failed: Vec<_> = expected.iter().filter(|line| line.contains("failed")).collect();
     assert!(failed.is_empty(), "{failed:#?}");
     let kit = Kit::new();

@@ -10,8 +10,9 @@
 //! - `owners`: [`Owners`], what the disk does not say of a file
 //! - `touched`, `changes`: which paths a run has touched, and the layer that follows from those alone
 //! - `mounts`: [`Mounts`], what is mounted where; `setup`: the mounts of a run
+//! - `terminals`: pseudo terminals
 //! - `kept`: directories that outlive a run
-//! - `resolve`: names to files; `process`: names in `/proc`; `directories`: those that were used lately
+//! - `resolve`: names to files; `process`, `maps`: names in `/proc`; `directories`: those that were used lately
 //! - `access`: what a user may do with a file
 //! - `copy_up`: files of the store that are about to be written
 //! - `view`: the operations, one for each system call's meaning
@@ -25,11 +26,13 @@ mod copy_up;
 mod directories;
 mod kept;
 mod make;
+mod maps;
 mod mounts;
 mod owners;
 mod process;
 mod resolve;
 mod setup;
+mod terminals;
 #[cfg(test)]
 mod tests;
 mod touched;
@@ -48,7 +51,7 @@ use touched::Touched;
 pub(crate) use {
     access::Want,
     mounts::Node,
-    owners::{Device, FIELDS},
+    owners::{Device, FIELDS, Key},
     view::{Asker, How, MAX_VALUE, Opened, Program, SetTime, Special, Told, View},
 };
 

@@ -21,6 +21,7 @@ use rustix::{
 use super::{
     access::is_directory,
     owners::{FIELDS, Key, key},
+    terminals::{self, Terminals},
 };
 
 /// A file or directory that a name led to.
@@ -56,6 +57,8 @@ pub enum Kind {
     Machine,
     /// `/proc`.
     Processes,
+    /// Pseudo terminals.
+    Terminals,
 }
 
 impl Kind {
@@ -66,6 +69,7 @@ impl Kind {
             Self::Plain => "tmpfs",
             Self::Machine => "sysfs",
             Self::Processes => "proc",
+            Self::Terminals => "devpts",
         }
     }
 }
@@ -92,6 +96,8 @@ pub struct Mount {
 pub struct Mounts {
     all: Vec<Mount>,
     covers: HashMap<Key, MountId>,
+    /// In `/dev/pts`, where this machine has any.
+    pub terminals: Option<Terminals>,
 }
 
 impl Node {
@@ -144,6 +150,7 @@ impl Mounts {
         Ok(Self {
             all: vec![mount],
             covers: HashMap::new(),
+            terminals: None,
         })
     }
 
@@ -171,6 +178,23 @@ impl Mounts {
         Ok(())
     }
 
+    /// Lets terminals be seen beside the names that stand for them, which are in a directory of the machine.
+    pub fn with_terminals(&mut self, names: PathBuf, beside: MountId) -> Result<(), Errno> {
+        let place = Path::new(terminals::DIRECTORY);
+        let id = MountId(self.all.len());
+        let root = Node::new(open_place(place)?, id)?;
+        self.all.push(Mount {
+            kind: Kind::Terminals,
+            read_only: false,
+            real: root.real_path()?,
+            root,
+            path: place.to_owned(),
+            above: None,
+        });
+        self.terminals = Some(Terminals::new(names, beside, id));
+        Ok(())
+    }
+
     /// A mount; that of the root for what is nowhere.
     pub fn get(&self, id: MountId) -> Option<&Mount> {
         self.all.get(id.0)
@@ -192,7 +216,22 @@ impl Mounts {
         while let Some(mount) = self.covers.get(&node.key()).and_then(|id| self.get(*id)) {
             node = mount.root.clone();
         }
-        node
+        let terminals = self
+            .terminals
+            .as_ref()
+            .filter(|terminals| terminals.beside == node.mount);
+        terminals
+            .and_then(|terminals| terminals.of(&node))
+            .unwrap_or(node)
+    }
+
+    /// Whether something else is seen in the place of a name in a directory.
+    pub fn hides(&self, parent: &Node, name: Key) -> bool {
+        let terminals = self
+            .terminals
+            .as_ref()
+            .filter(|terminals| terminals.beside == parent.mount);
+        self.is_cover(name) || terminals.is_some_and(|terminals| terminals.has(name))
     }
 
     /// Whether something is mounted over a node.

@@ -24,7 +24,7 @@ use super::{
     resolve::{below, entry},
     view::{Asker, View},
 };
-use crate::exec::supervised::Process;
+use crate::exec::supervised::{Process, errno};
 
 /// Where a symbolic link leads.
 #[derive(Clone, Debug)]
@@ -260,8 +260,11 @@ impl View {
     }
 
     /// The text of a file in `/proc` that would speak of this machine: where things are mounted.
-    pub(super) fn process_text(&self, _: &Asker<'_>, node: &Node) -> Result<Option<OwnedFd>, Errno> {
+    pub(super) fn process_text(&self, asker: &Asker<'_>, node: &Node) -> Result<Option<OwnedFd>, Errno> {
         let real = node.real_path()?;
+        if let Some(text) = self.mapped(asker, &real).map_err(errno)? {
+            return read_only_text(&text).map(Some);
+        }
         let line = |mount: &Mount, number: usize| -> Option<String> {
             let (path, kind) = (mount.path.to_str()?, mount.kind.name());
             let access = if mount.read_only { "ro" } else { "rw" };
@@ -284,7 +287,7 @@ impl View {
         {
             let header = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n";
             let route = real.file_name().is_some_and(|name| name == "route");
-            return read_only_text(if route { header } else { "" }).map(Some);
+            return read_only_text(if route { header.as_bytes() } else { b"" }).map(Some);
         }
         if !real.starts_with(PROC) || line(self.root_mount(), 0).is_none() {
             return Ok(None);
@@ -295,7 +298,7 @@ impl View {
             .enumerate()
             .filter_map(|(number, mount)| line(mount, number))
             .collect();
-        read_only_text(&text).map(Some)
+        read_only_text(text.as_bytes()).map(Some)
     }
 
     fn root_mount(&self) -> &Mount {
@@ -357,9 +360,9 @@ impl View {
 }
 
 /// A file of its own with some text, for reading.
-fn read_only_text(text: &str) -> Result<OwnedFd, Errno> {
+fn read_only_text(text: &[u8]) -> Result<OwnedFd, Errno> {
     let file = rustix::fs::memfd_create("text", rustix::fs::MemfdFlags::CLOEXEC)?;
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while !rest.is_empty() {
         let length = rustix::io::write(&file, rest)?;
         rest = rest.get(length..).unwrap_or_default();
@@ -382,8 +385,8 @@ enum Magic {
     Closed,
 }
 
-/// What a link in a directory of a process is.
-fn magic(directory: &Path, name: &OsStr) -> Option<Magic> {
+/// The process or thread that a directory in `/proc` is of, and its name there if it is another one below.
+fn owner(directory: &Path) -> Option<(i32, Option<&str>)> {
     let mut names = directory.strip_prefix(PROC).ok()?.iter();
     let mut pid = number(names.next()?)?;
     let mut below = names.next().and_then(OsStr::to_str);
@@ -391,6 +394,18 @@ fn magic(directory: &Path, name: &OsStr) -> Option<Magic> {
         pid = number(names.next()?)?;
         below = names.next().and_then(OsStr::to_str);
     }
+    Some((pid, below))
+}
+
+/// The process or thread that a directory in `/proc` is of.
+pub(super) fn of_directory(directory: &Path) -> Option<i32> {
+    let (pid, below) = owner(directory)?;
+    below.is_none().then_some(pid)
+}
+
+/// What a link in a directory of a process is.
+fn magic(directory: &Path, name: &OsStr) -> Option<Magic> {
+    let (pid, below) = owner(directory)?;
     Some(match (below, name.to_str()) {
         (Some("fd"), _) => Magic::Descriptor,
         (None, Some("exe")) => Magic::Program(pid),

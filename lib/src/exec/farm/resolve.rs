@@ -298,10 +298,10 @@ impl View {
         let (parent, name) = self.around(asker, base, path)?;
         match self.mounts.kind(&parent)? {
             Kind::Root | Kind::Plain | Kind::Machine => {}
-            Kind::Processes => return None,
+            Kind::Processes | Kind::Terminals => return None,
         }
         match statx(&parent.fd, name, AtFlags::SYMLINK_NOFOLLOW, FIELDS) {
-            Ok(stat) if self.mounts.is_cover(key(&stat)) => None,
+            Ok(stat) if self.mounts.hides(&parent, key(&stat)) => None,
             Ok(stat) if follow && file_type(&stat) == FileType::Symlink => None,
             Ok(stat) => Some(Glance {
                 parent,

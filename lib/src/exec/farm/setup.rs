@@ -21,6 +21,7 @@ use super::{
     owners::{FIELDS, Key, Meta, TERMINAL, key},
     process,
     resolve::entry,
+    terminals,
     touched::Extent,
     view::{Asker, View},
 };
@@ -168,22 +169,36 @@ impl Setup<'_> {
             for (name, _) in DEVICE_DIRECTORIES {
                 fs::create_dir(directory.join(name))?;
             }
-            fs::write(directory.join("tty"), "")
+            fs::write(directory.join("tty"), "")?;
+            fs::write(directory.join("pts/ptmx"), "")
         };
         make().map_err(doing("make /dev"))?;
         let links = DEVICE_LINKS.map(|(name, _)| (name, 0o777));
         let devices = DEVICES.map(|name| (name, 0o666));
-        let all = [&links[..], &DEVICE_DIRECTORIES, &devices, &[("tty", 0o666)]].concat();
+        let special = [("tty", 0o666), ("pts/ptmx", 0o666)];
+        let all = [&links[..], &DEVICE_DIRECTORIES, &devices, &special].concat();
         for (name, mode) in all {
+            let device = match name {
+                "tty" => Some(TERMINAL),
+                "pts/ptmx" => Some(terminals::MASTER),
+                _ => None,
+            };
             let meta = Meta {
                 mode,
-                device: Some(TERMINAL).filter(|_| name == "tty"),
+                device,
                 ..Meta::default()
             };
             self.know(&directory.join(name), meta)?;
         }
         self.lasting("/dev")?;
         self.mount(Path::new("/dev"), &directory, Kind::Plain, false)?;
+        // A machine without any gives none.
+        let (id, _) = self
+            .view
+            .mounts
+            .of_real(&directory)
+            .ok_or_else(|| doing("mount /dev")(Errno::NOENT))?;
+        let _ = self.view.mounts.with_terminals(directory.join("pts"), id);
         for name in DEVICES {
             let device = Path::new("/dev").join(name);
             self.mount(&device, &device, Kind::Machine, false)?;

@@ -10,7 +10,7 @@
 //! - `system`: `/dev`, `/proc`, `/sys`
 //! - `mounts`: name resolution, and what the RUN asks for
 //! - `payload`: identity, limits, the program
-//! - `devices`: runs that must be told from others since they make device nodes
+//! - `devices`: runs that must be told from others since they make device nodes, or use ids that there are not
 //!
 //! Real root is confined by namespaces, by the capabilities that container engines leave to a container's root, by
 //! device nodes that cannot be opened outside of `/dev`, and by what is hidden in `/proc` and `/sys`.
@@ -34,7 +34,7 @@ use rustix::{
 };
 
 use self::{
-    devices::Watch,
+    devices::{Watch, seen},
     place::Places,
     root::{Writes, become_root, overlay, private_mounts, scaffold},
 };
@@ -55,8 +55,8 @@ pub(super) struct Inside<'a> {
     pub stop: BorrowedFd<'a>,
     /// The build's process.
     pub parent: Pid,
-    /// Whether the run ends when it is about to make a device node.
-    pub without_devices: bool,
+    /// Whether the run ends when it is about to make a device node, or to use an id beyond so many.
+    pub watched: Option<u32>,
 }
 
 impl Inside<'_> {
@@ -70,7 +70,7 @@ impl Inside<'_> {
         let mut view = self.view()?;
         let monitor =
             pidfd_open(getpid(), PidfdFlags::empty()).doing(|| "get a process handle".to_owned())?;
-        let watch = self.without_devices.then(Watch::new).transpose();
+        let watch = self.watched.map(Watch::new).transpose();
         let watch = watch.doing(|| "make a pair of sockets".to_owned())?;
         let mut payload = rbuild_sys::fork(Keep::All, || {
             reporter.watch(|| self.payload(&view, monitor.as_fd(), watch.as_ref()));
@@ -79,7 +79,9 @@ impl Inside<'_> {
         })
         .doing(|| "fork".to_owned())?;
         let listener = watch.and_then(Watch::listener);
-        let end = wait_for_end(&payload, [self.stop, parent.as_fd()], listener)?;
+        // Kept until the end: who waits for an answer would be told that nobody gives one.
+        let mut watched = listener.zip(self.watched);
+        let end = wait_for_end(&payload, [self.stop, parent.as_fd()], &mut watched)?;
         if end != End::Itself {
             payload.kill();
         }
@@ -87,6 +89,7 @@ impl Inside<'_> {
         view.places.remove_made();
         Ok(match ended {
             _ if end == End::Device => Report::Device,
+            _ if end == End::Id => Report::Id,
             Ended::Exited(code) => Report::Exited(code),
             Ended::Signaled(signal) => Report::Signaled(signal),
             Ended::Unknown => Report::Failed("nobody knows how the payload ended".to_owned()),
@@ -193,18 +196,20 @@ enum End {
     Told,
     /// It was about to make a device node.
     Device,
+    /// It was about to use an id that there is not.
+    Id,
 }
 
 fn wait_for_end(
     payload: &rbuild_sys::Child,
     told: [BorrowedFd<'_>; 2],
-    mut listener: Option<Listener>,
+    watched: &mut Option<(Listener, u32)>,
 ) -> Result<End, Report> {
     loop {
         let [stop, parent] = told;
         let mut sources: Vec<PollFd<'_>> = [payload.as_fd(), stop, parent]
             .into_iter()
-            .chain(listener.as_ref().map(|listener| listener.as_fd()))
+            .chain(watched.as_ref().map(|(listener, _)| listener.as_fd()))
             .map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN))
             .collect();
         match poll(&mut sources, None) {
@@ -215,9 +220,17 @@ fn wait_for_end(
             None => {}
             Some(0) => return Ok(End::Itself),
             Some(1 | 2) => return Ok(End::Told),
-            Some(_) if sources[3].revents().contains(PollFlags::IN) => return Ok(End::Device),
+            Some(_) if sources[3].revents().contains(PollFlags::IN) => {
+                drop(sources);
+                if let Some(end) = watched
+                    .as_ref()
+                    .and_then(|(listener, count)| seen(listener, *count))
+                {
+                    return Ok(end);
+                }
+            }
             // All that were watched have ended, which their handle says next.
-            Some(_) => listener = None,
+            Some(_) => *watched = None,
         }
     }
 }

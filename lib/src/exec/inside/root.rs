@@ -315,7 +315,7 @@ mod tests {
             }
             let ids = match rustix::process::geteuid().is_root() {
                 true => Ids::Own,
-                false => Ids::Mapped(map_ids().unwrap().0),
+                false => Ids::Mapped(map_ids().unwrap().namespace),
             };
             let child = rbuild_sys::fork(Keep::All, || match mount_old_way(&ids, room, &layer) {
                 Ok(200) => 0,

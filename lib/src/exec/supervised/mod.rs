@@ -29,7 +29,7 @@ mod who;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use asked::{Answer, Asked, Reply};
+pub(crate) use asked::{Answer, Asked, Reply, errno};
 pub(crate) use load::is_static;
 pub(crate) use process::{Family, Process};
 pub(crate) use run::{Place, run};

@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub root: Option<Arc<OwnedFd>>,
     /// The program, as a path in the root of the run.
     pub program: Arc<[u8]>,
+    /// What has loaded it, likewise; empty for static programs.
+    pub loader: Arc<[u8]>,
     /// Where in its memory the path of the next program is put.
     pub place: u64,
     /// Whether it stops at each system call, for those that never come to the listener: see [`STAND_INS`].
@@ -85,6 +87,11 @@ impl Process {
     /// The program that it runs, as a path in the root of the run.
     pub fn program(&self) -> Arc<[u8]> {
         Arc::clone(&self.state().program)
+    }
+
+    /// What has loaded its program, as a path in the root of the run.
+    pub fn loader(&self) -> Arc<[u8]> {
+        Arc::clone(&self.state().loader)
     }
 }
 

@@ -93,6 +93,7 @@ fn supervise(
         directory: Arc::clone(root),
         root: None,
         program: Arc::default(),
+        loader: Arc::default(),
         place: buffer.as_ptr().addr() as u64,
         watched: false,
     };

@@ -170,14 +170,8 @@ fn a_user_without_a_number_here_is_an_error() {
         };
         match (bench.cage, bench.run(&spec).result) {
             (Cage::Root, Ok(Outcome::Exited(0))) => {}
-            (Cage::Rootless, Err(error)) => {
-                assert!(
-                    error
-                        .to_string()
-                        .starts_with("user 3000000000:0 [] has ids beyond"),
-                    "{error}"
-                );
-            }
+            // To be run again by what can.
+            (Cage::Rootless, Err(Error::Id)) => {}
             other => panic!("{other:?}"),
         }
     });

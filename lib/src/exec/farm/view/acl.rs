@@ -70,6 +70,22 @@ pub(super) fn set_access(meta: &mut Meta, list: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Gives something new the list that is the default where it is made, as far as its mode says the same.
+pub(super) fn inherit(meta: &mut Meta, default: &[u8]) {
+    let Ok(entries) = entries(default) else { return };
+    let masked = entries.iter().any(|(tag, _)| *tag == MASK);
+    let mut list = default.to_vec();
+    for entry in list.get_mut(HEADER..).unwrap_or_default().chunks_exact_mut(ENTRY) {
+        if let [tag, high, low, ..] = entry
+            && let Some(shift) = shift(u16::from_le_bytes([*tag, *high]), masked)
+        {
+            *low &= (meta.mode >> shift & 7) as u8;
+        }
+    }
+    // It is valid, since the default was.
+    let _ = set_access(meta, &list);
+}
+
 /// Brings the list of a file, if it has one, to its new mode.
 pub(super) fn follow_mode(meta: &mut Meta) {
     let mode = meta.mode;
@@ -130,5 +146,25 @@ mod tests {
         set_access(&mut meta, &list(&[])).unwrap();
         assert_eq!(meta.xattrs.len(), 0);
         assert_eq!(set_access(&mut meta, b"what"), Err(Errno::INVAL));
+    }
+
+    #[test]
+    fn what_is_new_has_no_more_than_its_mode_says() {
+        let default = list(&[(USER, 7), (2, 7), (GROUP, 5), (MASK, 7), (OTHER, 4)]);
+        let mut meta = Meta {
+            mode: 0o1640,
+            ..Meta::default()
+        };
+        inherit(&mut meta, &default);
+        // The group's bits are the mask's, and nobody asked for more.
+        assert_eq!(meta.mode, 0o1640);
+        let has = list(&[(USER, 6), (2, 7), (GROUP, 5), (MASK, 4), (OTHER, 0)]);
+        assert_eq!(meta.xattrs.values().next(), Some(&has));
+        let mut meta = Meta {
+            mode: 0o666,
+            ..Meta::default()
+        };
+        inherit(&mut meta, &list(&[(USER, 7), (GROUP, 5), (OTHER, 0)]));
+        assert_eq!((meta.mode, meta.xattrs.len()), (0o640, 0));
     }
 }

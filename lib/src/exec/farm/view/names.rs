@@ -1,6 +1,6 @@
 //! Directories, links, devices made; names moved and taken away.
 
-use std::ffi::OsStr;
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use rustix::{
     fs::{AtFlags, CWD, FileType, RenameFlags, linkat, mkdirat, mknodat, renameat_with, symlinkat, unlinkat},
@@ -18,7 +18,7 @@ use super::{
         resolve::Found,
         touched::Extent,
     },
-    Asker, View,
+    Asker, View, acl,
 };
 
 /// What `mknod` makes.
@@ -46,7 +46,14 @@ impl View {
         let found = self.locate(asker, base, path, false)?;
         let (parent, name) = self.free(asker, &found)?;
         let mut meta = self.birth(asker, parent, mode & 0o1777);
-        meta.mode |= self.meta(parent).mode & 0o2000;
+        let above = self.meta(parent);
+        meta.mode |= above.mode & 0o2000;
+        meta.xattrs.extend(
+            above
+                .xattrs
+                .into_iter()
+                .filter(|(name, _)| name.as_bytes() == acl::DEFAULT),
+        );
         mkdirat(&parent.fd, name, MODE)?;
         self.born(parent, name, meta).map(drop)
     }
@@ -60,6 +67,7 @@ impl View {
         let (parent, name) = self.free_file(asker, &found)?;
         let meta = Meta {
             mode: 0o777,
+            xattrs: Default::default(),
             ..self.birth(asker, parent, 0)
         };
         symlinkat(target, &parent.fd, name)?;
@@ -103,12 +111,12 @@ impl View {
         path: &[u8],
         mode: u32,
         make: impl FnOnce(&str) -> Result<(), Errno>,
-    ) -> Result<(), Errno> {
+    ) -> Result<Node, Errno> {
         let found = self.locate(asker, base, path, false)?;
         let (parent, name) = self.free_file(asker, &found)?;
         let name_text = name.to_str().ok_or(Errno::INVAL)?;
         make(&format!("{}/{name_text}", fd_path(&parent.fd)))?;
-        self.born(parent, name, self.birth(asker, parent, mode)).map(drop)
+        self.born(parent, name, self.birth(asker, parent, mode))
     }
 
     /// linkat(2), of a file that was found already.

@@ -1,6 +1,10 @@
 //! Files for reading and writing, made if need be.
 
-use std::{ffi::OsStr, os::fd::OwnedFd, sync::Arc};
+use std::{
+    ffi::OsStr,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    sync::Arc,
+};
 
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statx},
@@ -16,9 +20,10 @@ use super::{
         mounts::{Kind, MountId, Node, fd_path},
         owners::{FIELDS, Meta, TERMINAL, key},
         resolve::{Glance, entry},
+        terminals::MASTER,
         touched::Extent,
     },
-    Asker, View,
+    Asker, View, acl,
 };
 
 /// How a file is to be opened.
@@ -66,9 +71,9 @@ impl How {
         Want(if read { 4 } else { 0 } | if self.writes() { 2 } else { 0 })
     }
 
-    /// Without what was seen to already.
+    /// Without what was seen to already. No terminal becomes that of this process.
     fn kept(&self) -> OFlags {
-        (self.flags & KEPT) | OFlags::CLOEXEC
+        (self.flags & KEPT) | OFlags::CLOEXEC | OFlags::NOCTTY
     }
 }
 
@@ -172,12 +177,16 @@ impl View {
             self.may(asker, node, how.want())?;
         }
         if let Some(device) = meta.device {
-            // Others are as on a file system that is mounted nodev.
-            return Err(if device == TERMINAL {
-                Errno::NXIO
-            } else {
-                Errno::ACCESS
-            });
+            let ours = node.mount != MountId::ROOT;
+            return match device {
+                MASTER if ours => self.open_master(asker, how.kept()).map(Opened::File),
+                TERMINAL if ours => match self.own_terminal(asker) {
+                    Some(terminal) => again(&terminal, how.kept()).map(Opened::File),
+                    None => Err(Errno::NXIO),
+                },
+                // As on a file system that is mounted nodev.
+                _ => Err(Errno::ACCESS),
+            };
         }
         match kind {
             FileType::Directory => self.open_directory(asker, node).map(Opened::File),
@@ -294,16 +303,23 @@ impl View {
         let above = self.meta(parent);
         let inherits = above.mode & 0o2000 != 0;
         let gid = if inherits { above.gid } else { asker.who.group.file };
-        let mut mode = mode & 0o7777 & !asker.umask;
+        let default = above.xattrs.get(OsStr::from_bytes(acl::DEFAULT));
+        // The list takes the place of the umask.
+        let withheld = if default.is_some() { 0 } else { asker.umask };
+        let mut mode = mode & 0o7777 & !withheld;
         if mode & 0o2010 == 0o2010 && !asker.who.is_in(gid) && !asker.who.can(CapabilitySet::FSETID) {
             mode &= !0o2000;
         }
-        Meta {
+        let mut meta = Meta {
             uid: asker.who.user.file,
             gid,
             mode,
             ..Meta::default()
+        };
+        if let Some(default) = default {
+            acl::inherit(&mut meta, default);
         }
+        meta
     }
 
     /// Notes what a name that was just made is.

@@ -29,7 +29,7 @@ use rustix::{
 
 use super::Table;
 use crate::exec::{
-    farm::Want,
+    farm::{Key, Want},
     supervised::{Answer, Asked, Reply},
 };
 
@@ -38,6 +38,8 @@ pub(crate) const TABLE: Table = &[
     (libc::SYS_socketpair, make_pair),
     (libc::SYS_connect, connect_to),
     (libc::SYS_bind, bind_to),
+    (libc::SYS_getsockname, |asked| tell(asked, Whose::Own)),
+    (libc::SYS_getpeername, |asked| tell(asked, Whose::Peer)),
 ];
 
 /// `sizeof(struct sockaddr_un)`
@@ -62,6 +64,11 @@ struct Known {
     placeholders: HashMap<u64, SocketType>,
     /// Abstract names of the run.
     names: HashSet<Vec<u8>>,
+    /// Addresses as the run knows them: of sockets and of whom they are connected to, by their inodes, and of sockets'
+    /// files.
+    own: HashMap<u64, Vec<u8>>,
+    peers: HashMap<u64, Vec<u8>>,
+    files: HashMap<Key, Vec<u8>>,
     /// What sets them apart from all others of the machine.
     prefix: Option<[u8; 16]>,
 }
@@ -142,18 +149,55 @@ struct Placeholder {
     close_on_exec: bool,
 }
 
-/// `None` if a descriptor is none, but another socket or anything else.
-fn placeholder(asked: &Asked<'_>, descriptor: i32) -> Result<Option<Placeholder>, Errno> {
+/// The inode of a socket; `None` if a descriptor is anything else.
+fn inode(asked: &Asked<'_>, descriptor: i32) -> Result<Option<u64>, Errno> {
     let Ok(link) = fs::read_link(asked.descriptor_path(descriptor)) else {
         return Err(Errno::BADF);
     };
-    let inode = link
-        .as_os_str()
-        .as_bytes()
-        .strip_prefix(b"socket:[")
-        .and_then(|rest| rest.strip_suffix(b"]"))
-        .and_then(|number| str::from_utf8(number).ok()?.parse().ok());
-    let Some(inode) = inode else { return Ok(None) };
+    let number = link.as_os_str().as_bytes().strip_prefix(b"socket:[");
+    let number = number.and_then(|rest| rest.strip_suffix(b"]"));
+    Ok(number.and_then(|number| str::from_utf8(number).ok()?.parse().ok()))
+}
+
+/// Whose address is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Own,
+    Peer,
+}
+
+/// `getsockname` and `getpeername`: the kernel knows all but Unix sockets by the right names.
+fn tell(asked: &Asked<'_>, whose: Whose) -> Reply {
+    let Some(inode) = inode(asked, asked.int(0))? else {
+        return Ok(Answer::Proceed);
+    };
+    let address = {
+        let known = asked.shared().sockets.known();
+        let addresses = if whose == Whose::Own {
+            &known.own
+        } else {
+            &known.peers
+        };
+        match addresses.get(&inode) {
+            Some(address) => address.clone(),
+            None if !known.placeholders.contains_key(&inode) => return Ok(Answer::Proceed),
+            None if whose == Whose::Peer => return Err(Errno::NOTCONN),
+            None => FAMILY.to_vec(),
+        }
+    };
+    let mut room = [0; 4];
+    asked.read(asked.word(2), &mut room)?;
+    let room = usize::try_from(i32::from_ne_bytes(room)).map_err(|_| Errno::INVAL)?;
+    asked.write(asked.word(1), address.get(..room).unwrap_or(&address))?;
+    asked.write(asked.word(2), &(address.len() as i32).to_ne_bytes())?;
+    Answer::DONE
+}
+
+/// `None` if a descriptor is none, but another socket or anything else.
+fn placeholder(asked: &Asked<'_>, descriptor: i32) -> Result<Option<Placeholder>, Errno> {
+    let Some(inode) = inode(asked, descriptor)? else {
+        return Ok(None);
+    };
     let Some(kind) = asked.shared().sockets.known().placeholders.get(&inode).copied() else {
         return Ok(None);
     };
@@ -179,6 +223,20 @@ enum Name {
     None,
 }
 
+/// `AF_UNIX`, as an address begins; and all of the address of a socket without a name.
+const FAMILY: [u8; 2] = (libc::AF_UNIX as u16).to_ne_bytes();
+
+impl Name {
+    /// As an address.
+    fn address(&self) -> Vec<u8> {
+        match self {
+            Self::Path(path) => [&FAMILY, path.as_slice(), &[0]].concat(),
+            Self::Abstract(name) => [&FAMILY, [0].as_slice(), name].concat(),
+            Self::None => FAMILY.to_vec(),
+        }
+    }
+}
+
 fn name(asked: &Asked<'_>) -> Result<Name, Errno> {
     let length = usize::try_from(asked.int(2)).map_err(|_| Errno::INVAL)?;
     if !(2..=ADDRESS).contains(&length) {
@@ -201,23 +259,34 @@ fn connect_to(asked: &Asked<'_>) -> Reply {
     let Some(placeholder) = placeholder(asked, descriptor)? else {
         return Ok(Answer::Proceed);
     };
-    let (address, file) = match name(asked)? {
+    let name = name(asked)?;
+    let mut peer = name.address();
+    let (address, file) = match &name {
         Name::None => return Err(Errno::INVAL),
         Name::Abstract(name) => {
-            if !asked.shared().sockets.known().names.contains(&name) {
+            if !asked.shared().sockets.known().names.contains(name) {
                 return Err(Errno::CONNREFUSED);
             }
-            let name = asked.shared().sockets.abstract_name(&name)?;
+            let name = asked.shared().sockets.abstract_name(name)?;
             (SocketAddrUnix::new_abstract_name(&name)?, None)
         }
         Name::Path(path) => {
             let (view, asker) = (&*asked.shared().view, asked.asker()?);
             let base = view.node(asked.process().directory())?;
-            let node = view.find(&asker, &base, &path, true)?;
+            let node = view.find(&asker, &base, path, true)?;
             view.check(&asker, &node, Want::WRITE)?;
             if FileType::from_raw_mode(node.stat.stx_mode.into()) != FileType::Socket {
                 return Err(Errno::CONNREFUSED);
             }
+            // As it was named when it got its name.
+            peer = asked
+                .shared()
+                .sockets
+                .known()
+                .files
+                .get(&node.key())
+                .cloned()
+                .unwrap_or(peer);
             let path = format!("/proc/self/fd/{}", node.fd.as_raw_fd());
             (SocketAddrUnix::new(path)?, Some(node))
         }
@@ -229,7 +298,10 @@ fn connect_to(asked: &Asked<'_>) -> Reply {
         None,
     )?;
     match connect(&socket, &address) {
-        Ok(()) => put(asked, descriptor, &placeholder, &socket),
+        Ok(()) => {
+            remember(asked, &socket, |known, inode| _ = known.peers.insert(inode, peer))?;
+            put(asked, descriptor, &placeholder, &socket)
+        }
         Err(Errno::AGAIN) if placeholder.waits => Ok(Answer::Later(Box::new(move |asked| {
             let _file = file;
             loop {
@@ -238,9 +310,11 @@ fn connect_to(asked: &Asked<'_>) -> Reply {
                 match connect(&socket, &address) {
                     Err(Errno::AGAIN) => {}
                     Err(error) => return Err(error),
-                    Ok(()) => return put(asked, descriptor, &placeholder, &socket),
+                    Ok(()) => break,
                 }
             }
+            remember(asked, &socket, |known, inode| _ = known.peers.insert(inode, peer))?;
+            put(asked, descriptor, &placeholder, &socket)
         }))),
         Err(error) => Err(error),
     }
@@ -258,29 +332,45 @@ fn bind_to(asked: &Asked<'_>) -> Reply {
         None,
     )?;
     let sockets = &asked.shared().sockets;
-    match name(asked)? {
+    let name = name(asked)?;
+    match &name {
         // Nobody could know the name that it would get.
         Name::None => return Err(Errno::INVAL),
         Name::Abstract(name) => {
-            let real = sockets.abstract_name(&name)?;
+            let real = sockets.abstract_name(name)?;
             bind(&socket, &SocketAddrUnix::new_abstract_name(&real)?)?;
-            sockets.known().names.insert(name);
+            sockets.known().names.insert(name.clone());
         }
         Name::Path(path) => {
             let (view, asker) = (&*asked.shared().view, asked.asker()?);
             let base = view.node(asked.process().directory())?;
-            let made = view.make_with(&asker, &base, &path, 0o777, |path| {
+            let made = view.make_with(&asker, &base, path, 0o777, |path| {
                 bind(&socket, &SocketAddrUnix::new(path)?)
             });
-            made.map_err(|error| match error {
+            let file = made.map_err(|error| match error {
                 Errno::EXIST => Errno::ADDRINUSE,
                 other => other,
             })?;
+            sockets.known().files.insert(file.key(), name.address());
         }
     }
     // From now on it cannot be connected.
     listen(&socket, BACKLOG)?;
+    remember(asked, &socket, |known, inode| {
+        _ = known.own.insert(inode, name.address())
+    })?;
     put(asked, descriptor, &placeholder, &socket)
+}
+
+/// Notes something of a socket by its inode.
+fn remember(asked: &Asked<'_>, socket: &OwnedFd, note: impl FnOnce(&mut Known, u64)) -> Result<(), Errno> {
+    let inode = rustix::fs::fstat(socket)?.st_ino;
+    let mut known = asked.shared().sockets.known();
+    // Inodes are given again.
+    known.own.remove(&inode);
+    known.peers.remove(&inode);
+    note(&mut known, inode);
+    Ok(())
 }
 
 /// Puts a socket in place of its placeholder.

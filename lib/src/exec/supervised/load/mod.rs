@@ -76,6 +76,8 @@ pub(crate) struct Loader<'a> {
 /// What should be executed, and what is to be told to it.
 pub(crate) struct Plan {
     program: Arc<[u8]>,
+    /// Of a dynamic program.
+    loader: Arc<[u8]>,
     /// As it was named.
     name: CString,
     /// In place of the first argument, for scripts.
@@ -132,9 +134,10 @@ impl Loader<'_> {
             Kind::Static | Kind::Foreign(_) => None,
             Kind::Dynamic(dynamic) => {
                 let loader = self.named(process, process.directory(), &dynamic.loader, true)?;
-                Some(readable(&loader.file)?)
+                Some((readable(&loader.file)?, loader.path))
             }
         };
+        let (loader, loader_path) = loader.unzip();
         let comm = comm.get(..NAME_LIMIT).unwrap_or(&comm);
         let copy = self
             .copies
@@ -156,6 +159,7 @@ impl Loader<'_> {
         }
         Ok(Plan {
             program: program.path.into(),
+            loader: loader_path.unwrap_or_default().into(),
             name,
             arguments,
             set_ids: program.set_ids,
@@ -267,6 +271,7 @@ impl Loader<'_> {
         let mut state = process.state();
         state.who = Arc::new(who);
         state.program = plan.program;
+        state.loader = plan.loader;
         state.place = place;
         state.watched = watched;
         Ok(())

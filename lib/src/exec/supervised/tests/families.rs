@@ -71,11 +71,20 @@ fn nobody_outlives_a_run() {
 }
 
 /// Libraries that a program of this machine needs, and its loader, as `ldd` tells them.
-fn libraries(program: &Path) -> Vec<String> {
+pub(super) fn libraries(program: &Path) -> Vec<String> {
     let said = Command::new("ldd").arg(program).output().unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
     let words = said.split_whitespace().filter(|word| word.starts_with('/'));
     words.map(str::to_owned).collect()
+}
+
+/// Puts what a program needs where it is on this machine.
+pub(super) fn add_libraries(bench: &Bench, program: &str) {
+    for library in libraries(&bench.root.join(program)) {
+        let place = bench.root.join(library.trim_start_matches('/'));
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::copy(library, place).unwrap();
+    }
 }
 
 #[test]
@@ -85,11 +94,7 @@ fn programs_with_a_loader() {
     }
     for pie in ["-pie", "-no-pie"] {
         with_families(&[pie], |bench| {
-            for library in libraries(&bench.root.join("bin/families")) {
-                let place = bench.root.join(library.trim_start_matches('/'));
-                fs::create_dir_all(place.parent().unwrap()).unwrap();
-                fs::copy(library, place).unwrap();
-            }
+            add_libraries(bench, "bin/families");
             let run = |what| bench.run(&["/bin/families", what], User::default()).ok();
             assert_eq!(run("spawns"), "done\n");
             assert_eq!(run("thread-executes"), "executed\n");

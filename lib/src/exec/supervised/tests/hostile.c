@@ -280,11 +280,17 @@ static void shared_memory(void) {
 }
 
 static void devices(void) {
-    const char *files[] = {"/dev/mem", "/dev/kmsg", "/dev/sda", "/dev/vda", "/dev/kvm", "/dev/fuse", "/dev/ptmx",
+    const char *files[] = {"/dev/mem", "/dev/kmsg", "/dev/sda", "/dev/vda", "/dev/kvm", "/dev/fuse",
                            "/proc/kcore", "/proc/sysrq-trigger", "/proc/keys"};
     for (size_t file = 0; file < sizeof files / sizeof *files; file++)
         if (open(files[file], O_RDWR) >= 0)
             escaped(files[file]);
+    for (int number = 0; number < 64; number++) {
+        char terminal[32];
+        snprintf(terminal, sizeof terminal, "/dev/pts/%d", number);
+        if (open(terminal, O_RDWR | O_NOCTTY | O_NONBLOCK) >= 0)
+            escaped(terminal);
+    }
     for (int minor = 0; minor < 10; minor++) {
         unlink("/device");
         if (!mknod("/device", S_IFCHR | 0600, 1 << 8 | minor) && open("/device", O_RDWR) >= 0)

@@ -2,6 +2,7 @@
 
 mod families;
 mod hostile;
+mod surroundings;
 
 use std::{
     fs,
