@@ -291,7 +291,7 @@ fn through_pipe<T: Send>(
     contents: &dyn layer::Contents,
     eat: impl FnOnce(PipeReader) -> Result<T, BuildError> + Send,
 ) -> Result<T, BuildError> {
-    let (reader, writer) = io::pipe().map_err(Problem::io("create", "a pipe"))?;
+    let (reader, writer) = layer::wide_pipe().map_err(Problem::io("create", "a pipe"))?;
     std::thread::scope(|scope| {
         let eater = scope.spawn(|| eat(reader));
         let written = layer::write_tar(changes, contents, writer);

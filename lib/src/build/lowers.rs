@@ -187,7 +187,7 @@ fn unpack_contents_of(
     contents: &dyn layer::Contents,
     directory: &Path,
 ) -> Result<LayerIndex, BuildError> {
-    let pipe = || io::pipe().map_err(Problem::io("create", "a pipe"));
+    let pipe = || layer::wide_pipe().map_err(Problem::io("create", "a pipe"));
     let ((tar, write), (copy, mut tee)) = (pipe()?, pipe()?);
     let ended = |_| Problem::Thread("while unpacking files".to_owned());
     std::thread::scope(|scope| {

@@ -141,6 +141,10 @@ impl Built {
     /// Blobs that the registry has already, or can take from another of its repositories, are not even fetched.
     async fn push(&self, to: &Reference, registry: &Registry) -> Result<Digest, BuildError> {
         let to = to.clone().or_latest();
+        // A registry has all blobs of what it names.
+        if registry.names(&to, self.descriptor.digest).await {
+            return Ok(self.descriptor.digest);
+        }
         let mut pushes = Vec::new();
         for layer in self.image.layers() {
             pushes.push(self.push_layer(layer, &to, registry));
@@ -217,7 +221,7 @@ impl Built {
             .layers
             .with_contents(&self.shared, changes, move |changes, contents| {
                 std::fs::create_dir_all(&path).map_err(Problem::io("create", &path))?;
-                let (reader, writer) = io::pipe().map_err(Problem::io("create", "a pipe"))?;
+                let (reader, writer) = layer::wide_pipe().map_err(Problem::io("create", "a pipe"))?;
                 std::thread::scope(|scope| {
                     let unpack = || layer::unpack(reader, &path, layer::Whiteouts::User, layer::Ids::Keep);
                     let unpacking = scope.spawn(unpack);

@@ -205,7 +205,7 @@ impl Engine {
         consume: impl FnOnce(&mut dyn Read) -> T,
     ) -> Result<T, Error> {
         let launching = rbuild_sys::launching();
-        let (mut reader, mut writer) = io::pipe().map_err(cannot("make a pipe"))?;
+        let (mut reader, mut writer) = layer::wide_pipe().map_err(cannot("make a pipe"))?;
         if self.0.ids.namespace().is_none() {
             drop(launching);
             // The pipe belongs to the closures: a panic of either ends the other.
@@ -235,7 +235,7 @@ impl Engine {
         feed: impl FnOnce(&mut dyn Write) -> T,
     ) -> Result<T, Error> {
         let launching = rbuild_sys::launching();
-        let (mut reader, mut writer) = io::pipe().map_err(cannot("make a pipe"))?;
+        let (mut reader, mut writer) = layer::wide_pipe().map_err(cannot("make a pipe"))?;
         if self.0.ids.namespace().is_none() {
             drop(launching);
             return std::thread::scope(move |scope| {

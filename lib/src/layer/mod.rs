@@ -13,6 +13,7 @@
 //! - `limits`: how much a layer may hold
 //! - `contents`: where the bytes of files come from; `picker`: some of a layer, in any order
 //! - `ahead`: decompressing while what was decompressed is looked at
+//! - `pipe`: what a layer goes through between threads or processes
 //! - `disk`: a tar onto the disk, and what an overlay's upper directory says
 //! - `xattrs`: which extended attributes are part of an image
 
@@ -26,6 +27,7 @@ mod gzip;
 mod index;
 mod limits;
 mod picker;
+mod pipe;
 mod saved;
 mod tar;
 #[cfg(test)]
@@ -47,6 +49,7 @@ pub use error::{Error, TarFault};
 pub(crate) use index::index_context;
 pub use index::{LayerIndex, index};
 pub use limits::{Limits, TooManyBytes};
+pub use pipe::wide_pipe;
 pub use write::write_tar;
 pub(crate) use xattrs::belongs_to_image;
 

@@ -132,10 +132,21 @@ impl Registry {
         }
     }
 
+    /// Whether a name stands for this digest already where a push would put it, which is never a mirror. What goes wrong
+    /// is left to the push, which says why.
+    pub async fn names(&self, at: &Reference, digest: Digest) -> bool {
+        let found = self.digest_with(at, &Access::push(at)).await;
+        found.is_ok_and(|found| found == Some(digest))
+    }
+
     async fn digest_once(&self, at: &Reference) -> Result<Option<Digest>, Failure> {
+        self.digest_with(at, &Access::pull(at)).await
+    }
+
+    async fn digest_with(&self, at: &Reference, access: &Access) -> Result<Option<Digest>, Failure> {
         let path = manifest_path(at);
         let head = |host: &Host| host.client.head(host.url(&path)).header(ACCEPT, accepted());
-        let response = self.request(at, &Access::pull(at), head).await?;
+        let response = self.request(at, access, head).await?;
         let response = self.expect(response, at, Kind::Image, &[StatusCode::OK]).await?;
         Ok(content_digest(&response))
     }

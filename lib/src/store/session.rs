@@ -10,6 +10,8 @@ use std::{
     },
 };
 
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
 use super::{Error, Remover, Store, disk::IoContext as _, remove::remove_plainly};
 
 /// The file whose lock says that the directory is in use.
@@ -42,6 +44,7 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error).at("create", &dir),
             }
+            spread(&dir);
             if let Some(lock) = claim(&dir)? {
                 return Ok(Self {
                     dir,
@@ -67,6 +70,15 @@ impl Drop for Session {
     fn drop(&mut self) {
         let _ = remove_plainly(&self.dir);
     }
+}
+
+/// Has ext4 put each directory in this one where it has the most room: it would else make all files close to one another,
+/// and where many were just removed that takes it several times as long. Other file systems know nothing of it.
+fn spread(dir: &Path) {
+    let _ = File::open(dir).and_then(|dir| {
+        let flags = ioctl_getflags(&dir)?;
+        Ok(ioctl_setflags(&dir, flags | IFlags::TOPDIR)?)
+    });
 }
 
 /// Locks a new session directory; nothing if somebody who sweeps was faster, and removed it.

@@ -96,7 +96,7 @@ fn main() -> Result<()> {
             true => vec![Times::default(); builders.len()],
             false => compare(&workload, &context, &mut builders, options.runs),
         };
-        table.add(workload.name, times);
+        table.add(workload.name, workload.elsewhere, times);
         // So that there is something if the rest does not come to its end.
         let file = dir.join("table.md");
         std::fs::write(&file, table.to_string()).with_context(|| file.display().to_string())?;

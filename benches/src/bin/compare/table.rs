@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::builders::Builder;
+use crate::{builders::Builder, workloads::Elsewhere};
 
 /// Times of one builder on one workload, a pair for each run.
 #[derive(Clone, Default)]
@@ -36,7 +36,29 @@ fn median(times: &[Duration]) -> Option<f64> {
 /// A row for each workload, a column for each builder.
 pub struct Table {
     builders: Vec<String>,
-    rows: Vec<(&'static str, Vec<Times>)>,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    workload: &'static str,
+    elsewhere: Elsewhere,
+    /// In the order of the builders.
+    times: Vec<Times>,
+}
+
+impl Row {
+    /// How many times rbuild's times, cold and warm, the best builder of the other machine would take here, if this
+    /// machine is to that one as buildah's times are. `buildah` is its column.
+    fn against_elsewhere(&self, buildah: usize) -> Option<[f64; 2]> {
+        let ours = self.times.first()?.medians()?;
+        let buildah = self.times.get(buildah)?.medians()?;
+        let [cold, warm] = self.elsewhere.best;
+        let [buildah_cold, buildah_warm] = self.elsewhere.buildah;
+        Some([
+            cold * buildah.0 / buildah_cold / ours.0,
+            warm * buildah.1 / buildah_warm / ours.1,
+        ])
+    }
 }
 
 impl Table {
@@ -49,8 +71,29 @@ impl Table {
     }
 
     /// Adds a row; the times are in the order of the builders.
-    pub fn add(&mut self, workload: &'static str, times: Vec<Times>) {
-        self.rows.push((workload, times));
+    pub fn add(&mut self, workload: &'static str, elsewhere: Elsewhere, times: Vec<Times>) {
+        self.rows.push(Row {
+            workload,
+            elsewhere,
+            times,
+        });
+    }
+
+    /// What of other machines can be compared with, once buildah was timed here too.
+    fn elsewhere(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(buildah) = self.builders.iter().position(|name| name == "buildah") else {
+            return Ok(());
+        };
+        writeln!(
+            f,
+            "\n| cold / warm | the best elsewhere, by buildah's times |\n|---|---|"
+        )?;
+        for row in &self.rows {
+            if let Some([cold, warm]) = row.against_elsewhere(buildah) {
+                writeln!(f, "| {} | x{cold:.1} / x{warm:.1} |", row.workload)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -59,7 +102,7 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| cold / warm, s | {} |", self.builders.join(" | "))?;
         writeln!(f, "|---|{}", "---|".repeat(self.builders.len()))?;
-        for (workload, times) in &self.rows {
+        for Row { workload, times, .. } in &self.rows {
             write!(f, "| {workload} |")?;
             let first = times.first().and_then(Times::medians);
             for (number, times) in times.iter().enumerate() {
@@ -76,7 +119,7 @@ impl fmt::Display for Table {
             }
             writeln!(f)?;
         }
-        Ok(())
+        self.elsewhere(f)
     }
 }
 
@@ -94,10 +137,18 @@ mod tests {
 
     #[test]
     fn medians_and_ratios() {
+        let row = |workload, times| Row {
+            workload,
+            elsewhere: Elsewhere {
+                buildah: [8.0, 0.3],
+                best: [6.0, 0.1],
+            },
+            times,
+        };
         let table = Table {
-            builders: vec!["rbuild".into(), "other".into(), "third".into()],
+            builders: vec!["rbuild".into(), "buildah".into(), "third".into()],
             rows: vec![
-                (
+                row(
                     "work",
                     vec![
                         times(&[1000, 9000, 2000], &[100]),
@@ -105,17 +156,21 @@ mod tests {
                         times(&[], &[]),
                     ],
                 ),
-                (
+                row(
                     "more",
                     vec![times(&[], &[]), times(&[4000], &[150]), times(&[1000], &[1])],
                 ),
             ],
         };
         let expected = "\
-| cold / warm, s | rbuild | other | third |
+| cold / warm, s | rbuild | buildah | third |
 |---|---|---|---|
 | work | 2.00 / 0.100 | 4.00 / 0.150 (x2.0 / x1.5) | failed |
 | more | failed | 4.00 / 0.150 | 1.00 / 0.001 |
+
+| cold / warm | the best elsewhere, by buildah's times |
+|---|---|
+| work | x1.5 / x0.5 |
 ";
         assert_eq!(table.to_string(), expected);
     }

@@ -20,8 +20,19 @@ pub struct Workload {
     pub name: &'static str,
     /// The base image that it needs.
     pub base: &'static str,
+    /// What other builders took for it on another machine.
+    pub elsewhere: Elsewhere,
     containerfile: String,
     files: Files,
+}
+
+/// Cold and warm times of other builders, in seconds, all on one machine: 2 cores.
+#[derive(Clone, Copy)]
+pub struct Elsewhere {
+    /// 1.45, which tells how fast that machine is.
+    pub buildah: [f64; 2],
+    /// The best of it, BuildKit 0.32 and Kaniko 1.28.
+    pub best: [f64; 2],
 }
 
 /// What is in a context.
@@ -36,9 +47,10 @@ enum Files {
 /// All of them.
 pub fn all(registry: &Registry) -> Vec<Workload> {
     let [small, large, files] = [SMALL, LARGE, FILES].map(|base| registry.name(base));
-    let workload = |name, base, containerfile, files| Workload {
+    let workload = |name, base, (buildah, best), containerfile, files| Workload {
         name,
         base,
+        elsewhere: Elsewhere { buildah, best },
         containerfile,
         files,
     };
@@ -54,42 +66,49 @@ pub fn all(registry: &Registry) -> Vec<Workload> {
         workload(
             "one RUN, one COPY",
             SMALL,
+            ([3.9, 0.13], [2.3, 0.06]),
             format!("FROM {small}\nRUN echo hi > /hi\nCOPY file /file\n"),
             Files::One(5_000),
         ),
         workload(
             "40 small RUNs",
             SMALL,
+            ([13.4, 0.65], [5.5, 0.15]),
             format!("FROM {small}\n{forty}"),
             Files::Nothing,
         ),
         workload(
             "COPY of 20,000 files",
             SMALL,
+            ([16.1, 4.6], [8.2, 0.44]),
             format!("FROM {small}\nCOPY files /files\n"),
             Files::Small(20_000),
         ),
         workload(
             "RUN touching 3 files of 1 GB",
             LARGE,
+            ([13.3, 0.12], [13.3, 0.09]),
             format!("FROM {large}\nRUN touch /etc/hostname /etc/passwd /usr/bin/env\n"),
             Files::Nothing,
         ),
         workload(
             "RUN of 520 MB, COPY of 200 MB",
             SMALL,
+            ([19.6, 0.60], [19.6, 0.11]),
             format!("FROM {small}\n{write}\nCOPY file /file\n"),
             Files::One(200_000_000),
         ),
         workload(
             "4 stages that sleep 3 s",
             SMALL,
+            ([15.9, 0.48], [7.7, 0.09]),
             format!("{sleepers}FROM {small}\n{gathered}"),
             Files::Nothing,
         ),
         workload(
             "cp -a of 12,000 files",
             FILES,
+            ([35.0, 0.26], [31.1, 0.26]),
             format!("FROM {files}\nRUN cp -a /data /copy\n"),
             Files::Nothing,
         ),
