@@ -211,6 +211,11 @@ fn manifests_by_tag_and_by_digest() {
     let (client, index) = (client(), MediaType::ImageIndex);
     let digest = run(client.push_manifest(&name(&registry, "app:1"), &index, manifest[..].into())).unwrap();
     let same = run(client.push_manifest(&name(&registry, "other"), &index, manifest[..].into())).unwrap();
+    let stands = |rest: &str| run(client.names(&name(&registry, rest), digest));
+    assert_eq!(["app:1", "app:2", "nobody:1"].map(stands), [true, false, false]);
+    assert!(!run(
+        client.names(&name(&registry, "app:1"), layer(b"else").digest)
+    ));
     assert_eq!(
         (digest, registry.manifest("app", "1").as_deref()),
         (same, Some(&manifest[..]))
