@@ -1,5 +1,5 @@
 //! Times what RUN steps do in the places that rbuild has for them, side by side: a root of mounts, as root has it;
-//! supervision, in a container that may do nothing; and `proot -0` in such a container.
+//! supervision, in a container that may do nothing; and `proot -0`, which wants to write to `/tmp`.
 //!
 //! ```text
 //! cargo build --release -p rbuild-cli -p rbuild-testutils --bins

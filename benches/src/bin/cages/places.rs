@@ -42,8 +42,11 @@ pub fn all(dir: &Path, rbuild: &Path, cage: &Path, base: &Path) -> Result<Vec<Pl
 
 impl Place {
     fn new(kind: Kind, dir: &Path, rbuild: &Path, cage: &Path, base: &Path) -> Result<Self> {
+        let home = dir.join(kind.name());
+        fs::create_dir_all(&home).with_context(|| home.display().to_string())?;
         let mut command = Command::new("sh");
-        if kind != Kind::Mounts {
+        command.env("HOME", &home);
+        if kind == Kind::Restricted {
             command = Command::new(cage);
             command.args(["restricted", "sh"]);
         }
@@ -112,13 +115,13 @@ impl Place {
         }
         let tree = format!("$HOME/tree-{}", self.count);
         self.shell.run(&format!(
-            "mkdir {tree} && tar -x --no-same-owner --exclude='./dev/*' --exclude='dev/*' -f $HOME/tree.tar -C {tree} 2>&1"
+            "rm -rf {tree}; mkdir {tree} && tar -x --no-same-owner --exclude='./dev/*' --exclude='dev/*' -f $HOME/tree.tar -C {tree} 2>&1"
         ))?;
         let script = format!(
             "export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root; {script}"
         );
         self.shell.run(&format!(
-            "PROOT_TMP_DIR=$HOME proot -0 -r {tree} -b /proc -b /dev -b /sys -w / /bin/sh -c '{script}' 2>&1"
+            "proot -0 -r {tree} -b /proc -b /dev -b /sys -w / /bin/sh -c '{script}' 2>&1"
         ))
     }
 }
