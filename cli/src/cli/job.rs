@@ -147,7 +147,7 @@ pub struct Quantity {
 impl FromStr for Quantity {
     type Err = anyhow::Error;
 
-    /// The cluster's own rule: a number, with a sign, a fraction, and a suffix or an exponent if need be.
+    /// The cluster's own rule, but for signs: a number, with a fraction, and a suffix or an exponent if need be.
     fn from_str(text: &str) -> Result<Self> {
         const SUFFIXES: [&str; 14] = [
             "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti",
@@ -159,8 +159,10 @@ impl FromStr for Quantity {
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(quantity.len());
         let (number, suffix) = quantity.split_at(end);
+        let exponent = suffix.strip_prefix(['e', 'E']);
+        let is_exponent = exponent.is_some_and(|exponent| exponent.parse::<i32>().is_ok());
         ensure!(
-            number.parse::<f64>().is_ok() && SUFFIXES.contains(&suffix),
+            number.parse::<f64>().is_ok() && (SUFFIXES.contains(&suffix) || is_exponent),
             "{quantity:?} is no quantity: it is one like 2, 500m or 4Gi"
         );
         Ok(Self {
@@ -204,6 +206,8 @@ mod tests {
             "cpu=500m",
             "cpu=0.5",
             "memory=4Gi",
+            "memory=1E",
+            "memory=12e6",
             "ephemeral-storage=20G",
         ] {
             assert!(text.parse::<Quantity>().is_ok(), "{text}");
@@ -216,6 +220,9 @@ mod tests {
             "cpu=two",
             "memory=4GB",
             "memory=4 Gi",
+            "memory=4e",
+            "memory=4e1.5",
+            "cpu=-1",
             "cpu=1.2.3",
         ] {
             assert!(text.parse::<Quantity>().is_err(), "{text}");
