@@ -339,6 +339,7 @@ fn supervise(
             hostname: spec.hostname.clone(),
             sockets: Default::default(),
             ipc: Default::default(),
+            watches: Default::default(),
         };
         let place = Place {
             shared: &shared,

@@ -118,6 +118,11 @@ impl Node {
         is_directory(&self.stat)
     }
 
+    /// Whether another one is the same.
+    pub fn is(&self, other: &Self) -> bool {
+        self.key() == other.key() && self.mount == other.mount
+    }
+
     /// Where it is on this machine.
     pub fn real_path(&self) -> Result<PathBuf, Errno> {
         let path = readlinkat(CWD, fd_path(&self.fd), Vec::new())?;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, Statx, openat, readlinkat},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, openat, readlinkat, statx},
     io::Errno,
 };
 
@@ -20,7 +20,7 @@ use super::{
     access::{file_type, is_directory},
     directories::Directory,
     mounts::{Kind, Mount, MountId, Node, fd_path},
-    owners::key,
+    owners::{FIELDS, key},
     resolve::{below, entry},
     view::{Asker, View},
 };
@@ -31,6 +31,8 @@ use crate::exec::supervised::{Process, errno};
 pub enum Link {
     /// To a path.
     Path(Vec<u8>),
+    /// To the program of a process, at this path.
+    Program(Vec<u8>),
     /// Right there.
     Node(Box<Node>),
     /// Nobody may go there.
@@ -183,6 +185,16 @@ impl View {
         }
     }
 
+    /// Whose a file in `/proc` is, if it is of a process.
+    pub(super) fn process_owner(&self, asker: &Asker<'_>, node: &Node) -> Option<(u32, u32)> {
+        if self.mounts.kind(node) != Some(Kind::Processes) {
+            return None;
+        }
+        let (pid, _) = owner(&node.real_path().ok()?)?;
+        let who = asker.family.of(pid)?.who();
+        Some((who.user.effective, who.group.effective))
+    }
+
     /// The directory above one in `/proc`.
     pub(super) fn process_up(&self, here: &Node) -> Result<Node, Errno> {
         let above = openat(&here.fd, "..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -203,7 +215,7 @@ impl View {
     ) -> Result<Link, Errno> {
         let process = |pid| asker.family.of(pid).ok_or(Errno::NOENT);
         let node = match magic {
-            Magic::Program(pid) => return Ok(Link::Path(process(pid)?.program().to_vec())),
+            Magic::Program(pid) => return Ok(Link::Program(process(pid)?.program().to_vec())),
             Magic::Root(pid) => self.root_of(&*process(pid)?)?,
             Magic::Directory(pid) => self.node(process(pid)?.directory())?,
             Magic::Descriptor => {
@@ -228,7 +240,10 @@ impl View {
             Some(Magic::Root(pid)) => self.root_of(&*process(pid)?)?,
             Some(Magic::Directory(pid)) => self.node(process(pid)?.directory())?,
             Some(Magic::Descriptor) => {
-                let target = readlinkat(&parent.fd, name, Vec::new())?.into_bytes();
+                let target = match self.place_of(parent, name) {
+                    Some(place) => place.real_path()?.into_os_string().into_encoded_bytes(),
+                    None => readlinkat(&parent.fd, name, Vec::new())?.into_bytes(),
+                };
                 let seen = self.mounts.path_of_real(Path::new(OsStr::from_bytes(&target)));
                 return Ok(Some(
                     seen.map_or(target, |path| path.into_os_string().into_encoded_bytes()),
@@ -305,12 +320,21 @@ impl View {
         self.mounts.root_mount()
     }
 
+    /// What a descriptor only stands for, by its name in `/proc`.
+    fn place_of(&self, parent: &Node, name: &OsStr) -> Option<Node> {
+        let stat = statx(&parent.fd, name, AtFlags::empty(), FIELDS).ok()?;
+        self.places.of(key(&stat))
+    }
+
     /// What a descriptor of ours refers to, wherever it came from.
     pub fn node(&self, fd: impl Into<Arc<OwnedFd>>) -> Result<Node, Errno> {
         let since = self.directories.now();
         let mut node = Node::new(fd, MountId::NOWHERE)?;
         if let Some(known) = self.known_directory(&node.stat) {
             return Ok(known);
+        }
+        if let Some(place) = self.places.of(node.key()) {
+            return Node::new(place.fd, place.mount);
         }
         let real = node.real_path()?;
         if real.is_absolute() {

@@ -22,6 +22,7 @@ use rustix::{
 
 use super::{
     access::{self, Want, file_type},
+    bounds::Bounds,
     directories::Directory,
     mounts::{Kind, MountId, Node},
     owners::{FIELDS, key},
@@ -72,8 +73,8 @@ pub(super) struct Glance<'p> {
 const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 /// A path under way.
-struct Walk<'a> {
-    asker: &'a Asker<'a>,
+struct Walk {
+    bounds: Bounds,
     here: Node,
     /// What is left, the next component last.
     pending: Vec<Vec<u8>>,
@@ -104,6 +105,25 @@ impl View {
         self.walk(asker, base, path, follow)?.node().cloned()
     }
 
+    /// The same within bounds: a path that leads out of them leads nowhere.
+    ///
+    /// # Errors
+    /// Also EXDEV and ELOOP, as openat2(2) has it.
+    pub fn locate_within(
+        &self,
+        asker: &Asker<'_>,
+        base: &Node,
+        path: &[u8],
+        follow: bool,
+        bounds: ResolveFlags,
+    ) -> Result<Found, Errno> {
+        if bounds.is_empty() {
+            return self.locate(asker, base, path, follow);
+        }
+        check(path)?;
+        self.walk_within(asker, base, path, follow, bounds)
+    }
+
     /// Component by component.
     pub(super) fn walk(
         &self,
@@ -112,10 +132,21 @@ impl View {
         path: &[u8],
         follow: bool,
     ) -> Result<Found, Errno> {
-        let here = if path.starts_with(b"/") { &asker.root } else { base };
+        self.walk_within(asker, base, path, follow, ResolveFlags::empty())
+    }
+
+    fn walk_within(
+        &self,
+        asker: &Asker<'_>,
+        base: &Node,
+        path: &[u8],
+        follow: bool,
+        bounds: ResolveFlags,
+    ) -> Result<Found, Errno> {
+        let mut bounds = Bounds::new(bounds, asker, base);
         let mut walk = Walk {
-            asker,
-            here: here.clone(),
+            here: bounds.start(base, path)?,
+            bounds,
             pending: Vec::new(),
             links: 0,
             slash: false,
@@ -139,7 +170,9 @@ impl View {
             match name.as_slice() {
                 b"." => continue,
                 b".." => {
-                    walk.here = self.up(asker, &parent)?;
+                    walk.bounds.up(&parent)?;
+                    walk.here = self.up(&walk.bounds.root, &parent)?;
+                    walk.bounds.cross(&parent, &walk.here)?;
                     continue;
                 }
                 _ => {}
@@ -155,6 +188,7 @@ impl View {
                 };
                 return if last { Ok(found) } else { Err(Errno::NOENT) };
             };
+            walk.bounds.cross(&parent, &node)?;
             match link {
                 Some(link) if !last || follow || walk.slash => walk.follow(link)?,
                 _ if last => {
@@ -171,9 +205,8 @@ impl View {
     }
 
     /// The directory above.
-    pub(super) fn up(&self, asker: &Asker<'_>, here: &Node) -> Result<Node, Errno> {
-        let root = &asker.root;
-        if here.key() == root.key() && here.mount == root.mount {
+    pub(super) fn up(&self, root: &Node, here: &Node) -> Result<Node, Errno> {
+        if here.is(root) {
             return Ok(here.clone());
         }
         if let Some(above) = self.mounts.above(here) {
@@ -368,11 +401,15 @@ impl View {
         if asker.who.can(CapabilitySet::DAC_OVERRIDE) && node.is_directory() {
             return Ok(());
         }
-        access::may(&asker.who, &self.meta(node), node.is_directory(), want)
+        let mut meta = self.meta(node);
+        if let Some(owner) = self.process_owner(asker, node) {
+            (meta.uid, meta.gid) = owner;
+        }
+        access::may(&asker.who, &meta, node.is_directory(), want)
     }
 }
 
-impl Walk<'_> {
+impl Walk {
     fn push(&mut self, path: &[u8]) {
         let last = self.pending.is_empty();
         let mut names: Vec<Vec<u8>> = components(path).map(<[u8]>::to_vec).collect();
@@ -388,11 +425,12 @@ impl Walk<'_> {
         if self.links > MAX_LINKS {
             return Err(Errno::LOOP);
         }
+        self.bounds.follow(&self.here, &link)?;
         match link {
             Link::Path(target) if target.is_empty() => return Err(Errno::NOENT),
-            Link::Path(target) => {
+            Link::Path(target) | Link::Program(target) => {
                 if target.starts_with(b"/") {
-                    self.here = self.asker.root.clone();
+                    self.here = self.bounds.root.clone();
                 }
                 self.push(&target);
             }

@@ -418,7 +418,7 @@ impl Setup<'_> {
         };
         let above = match &found.name {
             Some(_) => found.parent,
-            None => self.view.up(&asker, &node)?,
+            None => self.view.up(&root, &node)?,
         };
         let Some(name) = found
             .name

@@ -17,7 +17,7 @@ use std::{
 
 use proptest::{collection::vec, prelude::*};
 use rustix::{
-    fs::{OFlags, RenameFlags, Timespec, XattrFlags},
+    fs::{OFlags, RenameFlags, ResolveFlags, Timespec, XattrFlags},
     io::Errno,
 };
 
@@ -31,6 +31,14 @@ use crate::{
     layer::{self, LayerIndex, LocalContents},
     tree::{self, Tree, arbitrary},
 };
+
+fn how(flags: OFlags, mode: u32) -> How {
+    How {
+        flags,
+        mode,
+        bounds: ResolveFlags::empty(),
+    }
+}
 
 /// A store with one layer, and a farm made of it.
 struct Bench {
@@ -85,7 +93,7 @@ impl Bench {
 
     fn open(&self, path: &str, flags: OFlags) -> Result<fs::File, Errno> {
         let asker = self.asker(0);
-        let how = How { flags, mode: 0o644 };
+        let how = how(flags, 0o644);
         match self.view.open(&asker, self.view.root(), path.as_bytes(), how)? {
             Opened::File(file) => Ok(file.into()),
             Opened::Pipe(..) => Err(Errno::AGAIN),
@@ -154,21 +162,15 @@ fn take(bench: &Bench, step: &Step) -> Result<(), Errno> {
     let find = |path: &PathBuf| view.find(&asker, root, path.as_os_str().as_bytes(), false);
     match step {
         Step::Write(path, bytes) => {
-            let how = How {
-                flags: OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC,
-                mode: 0o666,
-            };
+            let how = how(OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC, 0o666);
             match view.open(&asker, root, path.as_os_str().as_bytes(), how)? {
                 Opened::File(file) => rustix::io::write(file, bytes).map(drop),
                 Opened::Pipe(..) => Ok(()),
             }
         }
         Step::Open(path) => {
-            let how = How {
-                flags: OFlags::RDWR,
-                mode: 0,
-            };
-            view.open(&asker, root, &bytes(path), how).map(drop)
+            let opened = view.open(&asker, root, &bytes(path), how(OFlags::RDWR, 0));
+            opened.map(drop)
         }
         Step::Truncate(path, size) => view.truncate(&asker, &find(path)?, *size),
         Step::Directory(path) => view.make_directory(&asker, root, &bytes(path), 0o777),
@@ -401,7 +403,7 @@ fn others_may_do_less() {
     let bench = Bench::new(&small());
     let (view, me) = (&bench.view, bench.asker(7));
     let root = view.root();
-    let how = |flags| How { flags, mode: 0o666 };
+    let how = |flags| how(flags, 0o666);
     let open = |path: &str, flags| view.open(&me, root, path.as_bytes(), how(flags)).map(drop);
     assert_eq!(open("one", OFlags::RDWR), Ok(()));
     assert_eq!(open("new", OFlags::WRONLY | OFlags::CREATE), Err(Errno::ACCESS));

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use nix::libc::{self, c_long};
 use rbuild_sys::seccomp::{Condition, Filter, Rule, Test, Verdict};
 
+use super::calls::MARKER;
 use crate::exec::Network;
 
 const LOW: u64 = 0xffff_ffff;
@@ -54,8 +55,6 @@ const MADE: &[c_long] = &[
     libc::SYS_timerfd_create,
     libc::SYS_timerfd_settime,
     libc::SYS_timerfd_gettime,
-    libc::SYS_inotify_init1,
-    libc::SYS_inotify_rm_watch,
     libc::SYS_memfd_create,
     libc::SYS_io_setup,
     libc::SYS_io_destroy,
@@ -160,7 +159,6 @@ const MADE_HERE: &[c_long] = &[
     libc::SYS_epoll_wait,
     libc::SYS_eventfd,
     libc::SYS_signalfd,
-    libc::SYS_inotify_init,
     libc::SYS_getdents,
     libc::SYS_fork,
     libc::SYS_vfork,
@@ -428,6 +426,12 @@ fn by_arguments(network: Network) -> Vec<Rule> {
         rule(libc::SYS_socket, &[is(0, libc::AF_INET6 as u64)], reach),
         rule(libc::SYS_socket, &[is(0, libc::AF_NETLINK as u64)], reach),
         rule(libc::SYS_socket, &[], fail(libc::EAFNOSUPPORT)),
+        rule(
+            libc::SYS_inotify_rm_watch,
+            &[is(1, MARKER as u64)],
+            fail(libc::EINVAL),
+        ),
+        rule(libc::SYS_inotify_rm_watch, &[], allow),
         rule(libc::SYS_socketpair, &[kind(libc::SOCK_STREAM)], allow),
         rule(libc::SYS_socketpair, &[kind(libc::SOCK_SEQPACKET)], allow),
     ];

@@ -52,4 +52,6 @@ pub(crate) struct Shared {
     pub sockets: calls::Sockets,
     /// What it has made of System V IPC.
     pub ipc: calls::Ipc,
+    /// Whom it tells of what happens to files.
+    pub watches: calls::Watches,
 }

@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
+    fs,
     os::fd::OwnedFd,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
@@ -145,6 +147,16 @@ impl Family {
         let table = Arc::new(openat(CWD, format!("/proc/{thread}/fd"), flags, Mode::empty())?);
         tables.insert(thread, Arc::clone(&table));
         Ok(table)
+    }
+
+    /// The links in the machine's `/proc` to everything that any thread has open.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let tables = self
+            .threads()
+            .into_iter()
+            .map(|thread| format!("/proc/{thread}/fd"));
+        let entries = tables.flat_map(|table| fs::read_dir(table).into_iter().flatten());
+        entries.flatten().map(|entry| entry.path()).collect()
     }
 
     /// A new process of one thread.

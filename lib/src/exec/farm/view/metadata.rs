@@ -97,6 +97,7 @@ impl View {
         };
         meta.shared = meta.shared.filter(|_| own.key() == node.key());
         self.farm.owners.set(own.key(), meta);
+        self.announce(&own);
         self.touch(&own, Extent::Itself)
     }
 

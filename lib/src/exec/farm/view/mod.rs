@@ -5,23 +5,30 @@
 //! - `metadata`: modes, owners, times, sizes
 //! - `stat`: what is told of a file
 //! - `xattrs`, `acl`: extended attributes
-//! - `program`: files to execute
+//! - `place`: descriptors that only stand for files
+//! - `program`: files to execute; `watch`: files to watch
 
 mod acl;
 mod metadata;
 mod names;
 mod open;
+mod place;
 mod program;
 mod stat;
+mod watch;
 mod xattrs;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use rustix::{fs::Statx, io::Errno};
 
 pub(crate) use metadata::SetTime;
 pub(crate) use names::Special;
 pub(crate) use open::{How, Opened};
+use place::Places;
 pub(crate) use program::Program;
 pub(crate) use stat::Told;
 pub(crate) use xattrs::MAX_VALUE;
@@ -48,6 +55,10 @@ pub(crate) struct View {
     pub(super) keeps: Vec<PathBuf>,
     /// Whether the machine's network is seen.
     pub(super) network: bool,
+    /// What some descriptors stand for.
+    pub(super) places: Places,
+    /// Whether anything is watched.
+    is_watched: AtomicBool,
 }
 
 /// Who asks, and from where.
@@ -78,6 +89,8 @@ impl View {
             undo: Vec::new(),
             keeps: Vec::new(),
             network: true,
+            places: Places::default(),
+            is_watched: AtomicBool::new(false),
         })
     }
 

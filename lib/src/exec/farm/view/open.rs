@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statx},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, statx},
     io::Errno,
     thread::CapabilitySet,
 };
@@ -33,6 +33,8 @@ pub(crate) struct How {
     pub flags: OFlags,
     /// Of a new file, before the umask.
     pub mode: u32,
+    /// How far the path may lead.
+    pub bounds: ResolveFlags,
 }
 
 /// What came of it.
@@ -86,20 +88,22 @@ impl View {
         if how.is(OFlags::TMPFILE) {
             return self.open_unnamed(asker, base, path, how);
         }
-        if let Some(opened) = self.open_at_once(asker, base, path, how) {
+        if how.bounds.is_empty()
+            && let Some(opened) = self.open_at_once(asker, base, path, how)
+        {
             return opened.map(Opened::File);
         }
         let create = how.is(OFlags::CREATE) && !how.is(OFlags::PATH);
         let exclusive = create && how.is(OFlags::EXCL);
         let follow = !(how.is(OFlags::NOFOLLOW) || exclusive);
         if !create {
-            let node = self.find(asker, base, path, follow)?;
-            return self.open_node(asker, &node, how);
+            let found = self.locate_within(asker, base, path, follow, how.bounds)?;
+            return self.open_node(asker, found.node()?, how);
         }
         if how.is(OFlags::DIRECTORY) {
             return Err(Errno::INVAL);
         }
-        let found = self.locate(asker, base, path, follow)?;
+        let found = self.locate_within(asker, base, path, follow, how.bounds)?;
         match &found.node {
             Some(_) if exclusive => Err(Errno::EXIST),
             Some(node) if node.is_directory() || found.slash => Err(Errno::ISDIR),
@@ -198,22 +202,7 @@ impl View {
         }
     }
 
-    /// A descriptor that only stands for a file. The kernel gives no process one that was opened with O_PATH, so this one
-    /// can read, if who asks may; a symbolic link cannot be had. Libraries ask for one to change its mode, and are told
-    /// what the kernel says of that.
-    fn open_place(&self, asker: &Asker<'_>, node: &Node) -> Result<OwnedFd, Errno> {
-        if node.mount != MountId::NOWHERE {
-            self.may(asker, node, Want::READ)?;
-        }
-        match file_type(&node.stat) {
-            FileType::Directory => self.open_directory(asker, node),
-            FileType::Symlink => Err(Errno::OPNOTSUPP),
-            FileType::Socket => Err(Errno::NXIO),
-            _ => again(node, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC),
-        }
-    }
-
-    fn open_directory(&self, asker: &Asker<'_>, node: &Node) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_directory(&self, asker: &Asker<'_>, node: &Node) -> Result<OwnedFd, Errno> {
         if self.mounts.kind(node) == Some(Kind::Processes) {
             self.list_processes(asker, node);
         }
@@ -273,17 +262,19 @@ impl View {
         if how.access() == OFlags::RDONLY {
             return Err(Errno::INVAL);
         }
-        let directory = self.find(asker, base, path, !how.is(OFlags::NOFOLLOW))?;
+        let follow = !how.is(OFlags::NOFOLLOW);
+        let found = self.locate_within(asker, base, path, follow, how.bounds)?;
+        let directory = found.node()?;
         if !directory.is_directory() {
             return Err(Errno::NOTDIR);
         }
-        self.may_create(asker, &directory)?;
+        self.may_create(asker, directory)?;
         let flags = how.kept().difference(OFlags::TRUNC) | OFlags::TMPFILE | (how.flags & OFlags::EXCL);
         let file = openat(&directory.fd, ".", flags, MODE)?;
         let stat = statx(&file, "", AtFlags::EMPTY_PATH, FIELDS)?;
         self.farm
             .owners
-            .set(key(&stat), self.birth(asker, &directory, how.mode));
+            .set(key(&stat), self.birth(asker, directory, how.mode));
         Ok(Opened::File(file))
     }
 

@@ -3,6 +3,7 @@
 //! - `ids`: users and groups; `capabilities`: those of processes
 //! - `signals`: what concerns other processes, which must be the run's own
 //! - `named`: paths and descriptors among the arguments; `open`, `stat`, `names`, `owners`, `xattrs`, `cwd`: files
+//! - `inotify`: watches on files
 //! - `ipc`: shared memory, semaphores, message queues
 //! - `sockets`: those that have names
 //! - `own`: what a process says or asks about itself
@@ -10,6 +11,7 @@
 mod capabilities;
 mod cwd;
 mod ids;
+mod inotify;
 mod ipc;
 mod named;
 mod names;
@@ -21,7 +23,8 @@ mod sockets;
 mod stat;
 mod xattrs;
 
-pub(crate) use {ipc::Made as Ipc, sockets::Sockets};
+pub(super) use inotify::MARKER;
+pub(crate) use {inotify::Watches, ipc::Made as Ipc, sockets::Sockets};
 
 use super::{Asked, Reply};
 
@@ -43,6 +46,7 @@ pub(crate) const TABLES: &[Table] = &[
     owners::TABLE,
     xattrs::TABLE,
     cwd::TABLE,
+    inotify::TABLE,
     ipc::TABLE,
     sockets::TABLE,
 ];

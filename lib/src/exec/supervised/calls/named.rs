@@ -67,7 +67,7 @@ impl<'a> Asked<'a> {
     }
 
     /// The directory that a call with this descriptor begins at: the working directory for `AT_FDCWD`.
-    fn base(&self, argument: usize) -> Result<Node, Errno> {
+    pub(super) fn base(&self, argument: usize) -> Result<Node, Errno> {
         let view = &self.shared().view;
         if !self.is_here(argument) {
             let stat = self.described(self.int(argument))?;

@@ -8,13 +8,14 @@ use std::{
 
 use nix::libc;
 use rustix::{
-    fs::{CWD, Mode, OFlags, openat},
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat},
     io::Errno,
 };
 
 use super::{
     super::{Answer, Asked, Reply},
     Table,
+    named::Named,
 };
 use crate::exec::farm::{How, Opened};
 
@@ -57,22 +58,86 @@ fn openat2(asked: &Asked<'_>) -> Reply {
             .and_then(|bytes| bytes.try_into().ok());
         bytes.map(u64::from_ne_bytes).unwrap_or_default()
     };
-    // Who wants more than openat gives is told to do without, as by an old kernel.
-    if field(2) != 0 {
-        return Err(Errno::NOSYS);
+    let how = strictly(field(0), field(1), field(2))?;
+    let mut named = asked.named(Some(0), 1)?;
+    if how.bounds.contains(ResolveFlags::IN_ROOT) {
+        // An absolute path begins there as well.
+        named.base = asked.base(0)?;
     }
-    let flags = u32::try_from(field(0)).map_err(|_| Errno::INVAL)?;
-    let mode = u32::try_from(field(1)).map_err(|_| Errno::INVAL)?;
-    open(asked, Some(0), 1, flags, mode)
+    open_named(&named, how)
 }
 
+/// What openat2 is asked for, which unlike openat takes no flag that it does not know or that means nothing.
+fn strictly(flags: u64, mode: u64, resolve: u64) -> Result<How, Errno> {
+    let number = |number: u64| u32::try_from(number).map_err(|_| Errno::INVAL);
+    let bounds = ResolveFlags::from_bits_retain(resolve);
+    let flags = OFlags::from_bits_retain(number(flags)?);
+    let mode = number(mode)?;
+    let creates = flags.intersects(OFlags::CREATE | TMPFILE);
+    let has = |flag| flags.contains(flag);
+    let strange = flags.intersects(!FLAGS)
+        || bounds.intersects(!BOUNDS)
+        || bounds.contains(ResolveFlags::BENEATH | ResolveFlags::IN_ROOT)
+        || mode & !(if creates { 0o7777 } else { 0 }) != 0
+        || has(OFlags::CREATE | OFlags::DIRECTORY)
+        || has(TMPFILE) && (!has(OFlags::DIRECTORY) || flags & OFlags::ACCMODE == OFlags::RDONLY)
+        || has(OFlags::PATH) && flags.intersects(!WITH_PATH);
+    if strange {
+        return Err(Errno::INVAL);
+    }
+    // Everything is at hand, as long as nothing has to be written.
+    if bounds.contains(ResolveFlags::CACHED) && (creates || has(OFlags::TRUNC)) {
+        return Err(Errno::AGAIN);
+    }
+    Ok(How {
+        flags,
+        mode,
+        bounds: bounds.difference(ResolveFlags::CACHED),
+    })
+}
+
+/// What may be said along with `O_PATH`.
+const WITH_PATH: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+/// `O_TMPFILE` without the flag that it comes with.
+const TMPFILE: OFlags = OFlags::TMPFILE.difference(OFlags::DIRECTORY);
+/// All flags that there are.
+const FLAGS: OFlags = WITH_PATH
+    .union(OFlags::ACCMODE)
+    .union(OFlags::CREATE)
+    .union(OFlags::EXCL)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::TRUNC)
+    .union(OFlags::APPEND)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::DSYNC)
+    .union(OFlags::SYNC)
+    .union(OFlags::from_bits_retain(libc::O_ASYNC.cast_unsigned()))
+    .union(OFlags::DIRECT)
+    .union(OFlags::LARGEFILE)
+    .union(OFlags::NOATIME)
+    .union(OFlags::TMPFILE);
+const BOUNDS: ResolveFlags = ResolveFlags::NO_XDEV
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::BENEATH)
+    .union(ResolveFlags::IN_ROOT)
+    .union(ResolveFlags::CACHED);
+
 fn open(asked: &Asked<'_>, directory: Option<usize>, path: usize, flags: u32, mode: u32) -> Reply {
-    let flags = OFlags::from_bits_retain(flags);
-    let named = asked.named(directory, path)?;
-    let opened = named
-        .view
-        .open(&named.asker, &named.base, named.path(), How { flags, mode })?;
-    let close_on_exec = flags.contains(OFlags::CLOEXEC);
+    let how = How {
+        flags: OFlags::from_bits_retain(flags),
+        mode,
+        bounds: ResolveFlags::empty(),
+    };
+    open_named(&asked.named(directory, path)?, how)
+}
+
+fn open_named(named: &Named<'_>, how: How) -> Reply {
+    let opened = named.view.open(&named.asker, &named.base, named.path(), how)?;
+    let close_on_exec = how.flags.contains(OFlags::CLOEXEC);
     Ok(match opened {
         Opened::File(file) => Answer::Descriptor { file, close_on_exec },
         Opened::Pipe(pipe, flags) => Answer::Later(Box::new(move |asked| {

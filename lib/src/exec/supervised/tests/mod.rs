@@ -1,6 +1,7 @@
 //! Runs in a root with nothing but busybox in it.
 
 mod families;
+mod files;
 mod hostile;
 mod surroundings;
 
@@ -116,6 +117,7 @@ impl Bench {
             hostname: "bench".to_owned(),
             sockets: Default::default(),
             ipc: Default::default(),
+            watches: Default::default(),
         };
         let place = Place {
             shared: &shared,
