@@ -76,7 +76,7 @@ impl Registers {
         }
     }
 
-    /// Makes it another system call, at [`Stop::Seccomp`](crate::Stop::Seccomp), or before any filter sees it.
+    /// Makes it another system call, at [`Stop::Seccomp`](crate::Stop::Seccomp).
     pub fn set_number(&mut self, number: u32) {
         #[cfg(target_arch = "x86_64")]
         {
@@ -86,6 +86,22 @@ impl Registers {
         {
             self.general.regs[8] = number.into();
             self.other_number = Some(number.cast_signed());
+        }
+    }
+
+    /// Has it make another system call next, in place of the one that a filter has trapped: at the
+    /// [`Stop::Signal`](crate::Stop::Signal) that tells of that.
+    pub fn make_instead(&mut self, number: u32) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            self.general.rax = number.into();
+            // Two bytes are the instruction.
+            self.general.rip = self.general.rip.wrapping_sub(2);
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            self.general.regs[8] = number.into();
+            self.general.pc = self.general.pc.wrapping_sub(4);
         }
     }
 

@@ -28,8 +28,7 @@ pub struct Tracee {
 pub enum Stop {
     /// A filter's verdict was `Trace`, with this number; the call has not been made.
     Seccomp(u16),
-    /// The system call has been made that it was resumed into with [`Tracee::resume_to_return`]; or it is about to make
-    /// one, or has made it, after [`Tracee::resume_to_call`].
+    /// The system call has been made that it was resumed into with [`Tracee::resume_to_return`].
     Returned,
     /// It runs another program now, and is its process's only thread; this was its number before.
     Exec(i32),
@@ -138,11 +137,6 @@ impl Tracee {
     /// Lets it go on at [`Stop::Seccomp`], and stops it again when the call returns.
     pub fn resume_to_return(&self) -> io::Result<()> {
         self.go_on(libc::PTRACE_SYSCALL, 0)
-    }
-
-    /// Like [`resume`](Self::resume), and stops it at its next system call, before any filter sees that.
-    pub fn resume_to_call(&self, signal: Option<i32>) -> io::Result<()> {
-        self.go_on(libc::PTRACE_SYSCALL, signal.unwrap_or(0))
     }
 
     /// Leaves it stopped at [`Stop::Group`], until a signal lets it go on.

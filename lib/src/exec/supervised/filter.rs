@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use nix::libc::{self, c_long};
 use rbuild_sys::seccomp::{Condition, Filter, Rule, Test, Verdict};
 
-use super::calls::MARKER;
+use super::{calls::MARKER, tracer::STAND_INS};
 use crate::exec::Network;
 
 const LOW: u64 = 0xffff_ffff;
@@ -341,6 +341,8 @@ pub(super) fn filter(answered: &[u32], network: Network) -> Filter {
     all(NOTHING, Verdict::Fail(0));
     all(FORBIDDEN, Verdict::Fail(libc::EPERM as u16));
     verdicts.extend(answered.iter().map(|number| (*number, Verdict::Notify)));
+    let trapped = STAND_INS.iter().filter_map(|(call, _)| u32::try_from(*call).ok());
+    verdicts.extend(trapped.map(|number| (number, Verdict::Trap)));
     for exec in [libc::SYS_execve, libc::SYS_execveat] {
         verdicts.extend(u32::try_from(exec).map(|number| (number, Verdict::Trace(0))));
     }

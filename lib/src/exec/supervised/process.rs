@@ -39,10 +39,6 @@ pub(crate) struct State {
     pub loader: Arc<[u8]>,
     /// Where in its memory the path of the next program is put.
     pub place: u64,
-    /// Whether it stops at each system call, for those that never come to the listener: see [`STAND_INS`].
-    ///
-    /// [`STAND_INS`]: super::tracer::STAND_INS
-    pub watched: bool,
 }
 
 impl Process {

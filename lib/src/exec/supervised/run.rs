@@ -95,7 +95,6 @@ fn supervise(
         program: Arc::default(),
         loader: Arc::default(),
         place: buffer.as_ptr().addr() as u64,
-        watched: false,
     };
     let loader = Loader {
         shared: place.shared,

@@ -20,7 +20,8 @@ use super::{
 use crate::exec::Outcome;
 
 /// Calls that container runtimes' filters refuse before anybody is asked, and others that they let through, to be asked
-/// about as if they were those. The kernel has long had no use for these.
+/// about as if they were those. The kernel has long had no use for these. The filter traps the former: of several
+/// filters' verdicts, that one counts.
 pub(super) const STAND_INS: [(i64, u32); 1] = [(libc::SYS_chroot, CHROOT as u32)];
 #[cfg(target_arch = "x86_64")]
 pub(super) const CHROOT: libc::c_long = libc::SYS_epoll_ctl_old;
@@ -97,47 +98,35 @@ impl Tracer<'_> {
             Stop::Fork(child) => self.forked(tracee, child),
             Stop::Seccomp(_) => self.execute(tracee),
             Stop::Returned if self.executing.contains_key(&thread) => self.not_executed(tracee),
-            Stop::Returned => self.called(tracee),
             Stop::Exec(before) => self.executed(tracee, before),
             Stop::Signal(signal) => self.signalled(tracee, signal),
             Stop::Group(_) => tracee.leave_stopped(),
-            Stop::Other(_) => self.resume(tracee, None),
+            Stop::Returned | Stop::Other(_) => tracee.resume(None),
         };
-    }
-
-    fn resume(&self, tracee: &Tracee, signal: Option<i32>) -> io::Result<()> {
-        let process = self.shared.family.of(tracee.thread());
-        if process.is_some_and(|process| process.state().watched) {
-            tracee.resume_to_call(signal)
-        } else {
-            tracee.resume(signal)
-        }
     }
 
     /// A signal may come between a call and its receipt by the listener. The kernel gives up the call then, and would let
     /// a handler's thread know; but these are calls that no signal ends elsewhere, so they are always begun again. (On ARM the
     /// kernel has decided before a tracer is told.)
+    ///
+    /// One signal tells of a call that another call stands in for, which is made then.
     fn signalled(&self, tracee: &Tracee, signal: i32) -> io::Result<()> {
         let mut registers = tracee.registers()?;
         let number = registers.number();
+        if signal == libc::SIGSYS
+            && let Some((_, other)) = STAND_INS.iter().find(|(call, _)| call.cast_unsigned() == number)
+        {
+            registers.make_instead(*other);
+            tracee.set_registers(registers)?;
+            return tracee.resume(None);
+        }
         if registers.result() == -RESTART_AS_HANDLERS_WANT
             && self.answered.iter().any(|call| u64::from(*call) == number)
         {
             registers.set_result(-RESTART_ALWAYS);
             tracee.set_registers(registers)?;
         }
-        self.resume(tracee, Some(signal))
-    }
-
-    /// One that is watched is about to make a call, or has made it.
-    fn called(&self, tracee: &Tracee) -> io::Result<()> {
-        let mut registers = tracee.registers()?;
-        let number = registers.number().cast_signed();
-        if let Some((_, other)) = STAND_INS.iter().find(|(call, _)| *call == number) {
-            registers.set_number(*other);
-            tracee.set_registers(registers)?;
-        }
-        self.resume(tracee, None)
+        tracee.resume(Some(signal))
     }
 
     fn ended(&mut self, thread: i32, outcome: Outcome) {
@@ -169,7 +158,7 @@ impl Tracer<'_> {
             }
             self.early.insert(thread);
         }
-        self.resume(tracee, None)
+        tracee.resume(None)
     }
 
     /// The process that a thread belongs to, or else its parent.
@@ -197,7 +186,7 @@ impl Tracer<'_> {
                 self.shared.family.begin(child, process.inherited());
             }
         }
-        self.resume(tracee, None)
+        tracee.resume(None)
     }
 
     /// A thread is about to make a call that the filter gives to the tracer: `exec`, unless the process has filters of
@@ -207,7 +196,7 @@ impl Tracer<'_> {
         let mut registers = tracee.registers()?;
         let Some(process) = self.shared.family.of(thread) else {
             kill(thread);
-            return self.resume(tracee, None);
+            return tracee.resume(None);
         };
         let place = process.place();
         if self.is_busy(place) {
@@ -232,7 +221,7 @@ impl Tracer<'_> {
             Err(errno) => {
                 registers.skip(-i64::from(errno.raw_os_error()));
                 tracee.set_registers(registers)?;
-                self.resume(tracee, None)
+                tracee.resume(None)
             }
         }
     }
@@ -248,7 +237,7 @@ impl Tracer<'_> {
             executing.registers.set_result(result);
             tracee.set_registers(executing.registers)?;
         }
-        self.resume(tracee, None)
+        tracee.resume(None)
     }
 
     fn executed(&mut self, tracee: &Tracee, before: i32) -> io::Result<()> {
@@ -263,7 +252,7 @@ impl Tracer<'_> {
         if !done {
             kill(thread);
         }
-        self.resume(tracee, None)
+        tracee.resume(None)
     }
 
     /// A thread does not need its place any more, whose next user goes on.

@@ -38,6 +38,8 @@ pub enum Verdict {
     Notify,
     /// The tracer sees it, with this number; without one it fails with ENOSYS.
     Trace(u16),
+    /// It is not made, and the thread gets SIGSYS. Of several filters' verdicts this one counts rather than a failure.
+    Trap,
     /// It ends the process.
     Kill,
 }
@@ -49,6 +51,7 @@ impl Verdict {
             Self::Fail(errno) => libc::SECCOMP_RET_ERRNO | u32::from(errno.min(4095)),
             Self::Notify => libc::SECCOMP_RET_USER_NOTIF,
             Self::Trace(number) => libc::SECCOMP_RET_TRACE | u32::from(number),
+            Self::Trap => libc::SECCOMP_RET_TRAP,
             Self::Kill => libc::SECCOMP_RET_KILL_PROCESS,
         }
     }

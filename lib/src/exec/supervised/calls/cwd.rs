@@ -21,8 +21,7 @@ pub(crate) const TABLE: Table = &[
         change(asked, &asked.asker()?, &asked.node(0)?)
     }),
     (libc::SYS_getcwd, getcwd),
-    (libc::SYS_chroot, change_root),
-    // As the tracer has it, where filters of others refuse the call itself.
+    // As the tracer has it: filters of others refuse the call itself.
     (CHROOT, change_root),
 ];
 

@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The size of `struct open_how` in its first version.
 const HOW_SIZE: usize = 24;
+/// It never has more, in no version.
+const HOW_LIMIT: usize = 4096;
 
 pub(crate) const TABLE: Table = &[
     #[cfg(target_arch = "x86_64")]
@@ -43,12 +45,14 @@ pub(crate) const TABLE: Table = &[
 
 fn openat2(asked: &Asked<'_>) -> Reply {
     let size = usize::try_from(asked.word(3)).map_err(|_| Errno::TOOBIG)?;
-    if size < HOW_SIZE {
-        return Err(Errno::INVAL);
+    match size {
+        ..HOW_SIZE => return Err(Errno::INVAL),
+        HOW_SIZE..=HOW_LIMIT => {}
+        _ => return Err(Errno::TOOBIG),
     }
-    let how = asked.bytes(asked.word(2), size.min(4096))?;
+    let how = asked.bytes(asked.word(2), size)?;
     let (known, unknown) = how.split_at_checked(HOW_SIZE).ok_or(Errno::INVAL)?;
-    if size > 4096 || unknown.iter().any(|byte| *byte != 0) {
+    if unknown.iter().any(|byte| *byte != 0) {
         return Err(Errno::TOOBIG);
     }
     let field = |index: usize| {

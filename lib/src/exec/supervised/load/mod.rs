@@ -260,7 +260,6 @@ impl Loader<'_> {
             return Err(Errno::PERM.into());
         }
         let (who, secure) = process.who().after_exec(&plan.set_ids);
-        let watched = may_change_root(&std::fs::read(format!("/proc/{thread}/cmdline"))?);
         let mut registers = tracee.registers()?;
         let stack = stack::read(thread, registers.stack_pointer())?;
         let place = stack.value(nix::libc::AT_EXECFN).unwrap_or_default();
@@ -273,7 +272,6 @@ impl Loader<'_> {
         state.program = plan.program;
         state.loader = plan.loader;
         state.place = place;
-        state.watched = watched;
         Ok(())
     }
 }
@@ -319,16 +317,6 @@ impl Asked {
     }
 }
 
-/// Whether a program may want to change its root directory, going by the words that it was started with. A shell may do
-/// so itself.
-fn may_change_root(words: &[u8]) -> bool {
-    let options = [b"--root".as_slice(), b"--instdir"];
-    words.windows(b"chroot".len()).any(|word| word == b"chroot")
-        || words
-            .split(|byte| *byte == 0)
-            .any(|word| options.iter().any(|option| word.starts_with(option)))
-}
-
 /// The first argument of a call: empty if it has none.
 fn first_argument(thread: i32, registers: &mut Registers) -> Result<CString, Errno> {
     let first = usize::from(registers.number() == nix::libc::SYS_execveat.cast_unsigned());
@@ -371,26 +359,4 @@ fn padded(path: &str) -> Result<Vec<u8>, Errno> {
     let mut bytes = padded.into_bytes();
     bytes.resize(PLACE, 0);
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_may_change_its_root() {
-        let cases: [(&[u8], bool); 8] = [
-            (b"chroot\0/jail\0sh\0", true),
-            (b"/usr/sbin/chroot\0/jail\0", true),
-            (b"/bin/busybox\0chroot\0/jail\0", true),
-            (b"dpkg\0-i\0--root=/jail\0a.deb\0", true),
-            (b"useradd\0--root\0/jail\0joe\0", true),
-            (b"sh\0-c\0chroot /jail\0", true),
-            (b"cat\0-root\0", false),
-            (b"", false),
-        ];
-        for (words, expected) in cases {
-            assert_eq!(may_change_root(words), expected, "{}", words.escape_ascii());
-        }
-    }
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fanotify.h>
@@ -165,6 +166,40 @@ static void places(void) {
     }
 }
 
+// It is asked for in no word that a program is started with, by one who wants to hear of no signal.
+static void root(void) {
+    sigset_t all;
+    int status;
+    sigfillset(&all);
+    mkdir("/jail", 0755);
+    put("/jail/inner", "in");
+    for (int round = 0; round < 3; round++) {
+        if (fork() == 0) {
+            if (round == 1)
+                sigprocmask(SIG_BLOCK, &all, NULL);
+            else if (round == 2)
+                signal(SIGSYS, SIG_IGN);
+            int result = chroot("/jail");
+            printf("%d %d %d %d\n", result, access("/inner", F_OK), access("/lower", F_OK),
+                   chroot("/none") == -1 && errno == ENOENT);
+            fflush(stdout);
+            kill(getpid(), SIGKILL);
+        }
+        wait(&status);
+        printf("%d\n", WTERMSIG(status) == SIGKILL);
+        fflush(stdout);
+    }
+    if (fork() == 0) {
+        setuid(7);
+        printf("%d\n", chroot("/jail") == -1 && errno == EPERM);
+        fflush(stdout);
+        // Otherwise the signal is what it always is.
+        kill(getpid(), SIGSYS);
+    }
+    wait(&status);
+    printf("%d\n", WTERMSIG(status) == SIGSYS);
+}
+
 int main(int count, char **words) {
     char *what = count == 2 ? words[1] : "";
     if (!strcmp(what, "watches"))
@@ -173,6 +208,8 @@ int main(int count, char **words) {
         bounds();
     else if (!strcmp(what, "places"))
         places();
+    else if (!strcmp(what, "root"))
+        root();
     else if (strcmp(what, "true"))
         return 9;
     if (strcmp(what, "true"))

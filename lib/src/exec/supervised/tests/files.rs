@@ -1,4 +1,5 @@
-//! What programs do with files beyond opening them: they are watched, looked for within bounds, and stood for.
+//! What programs do with files beyond opening them: they are watched, looked for within bounds, stood for, and looked
+//! for in another root.
 
 use std::{
     fs,
@@ -67,4 +68,10 @@ fn stood_for() {
     };
     let expected = "1 1 1 1\n1 target /link 1\n1 2 in1 1 1\n1 0\ndone\n";
     says("places", user, expected);
+}
+
+#[test]
+fn another_root() {
+    let once = "0 0 -1 1\n1\n";
+    says("root", User::default(), &(once.repeat(3) + "1\n1\ndone\n"));
 }
