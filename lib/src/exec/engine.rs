@@ -340,6 +340,7 @@ fn supervise(
             sockets: Default::default(),
             ipc: Default::default(),
             watches: Default::default(),
+            processors: Default::default(),
         };
         let place = Place {
             shared: &shared,

@@ -23,7 +23,7 @@ impl Tree {
     /// Follows a path as a process in this root would: absolute links start at the root, and `..` stops there.
     /// The path may be absolute or relative to the root, and may have `.` and `..` in it.
     ///
-    /// From the first missing name on, the rest is taken as it stands.
+    /// From the first missing name on, the rest is taken as it stands. A slash or a dot at the end means nothing.
     ///
     /// # Errors
     /// When there are too many links, or the path goes through something that is not a directory.

@@ -9,14 +9,18 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, openat2, readlinkat, statx, utimensat},
+    fs::{
+        AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, openat, openat2, readlinkat, renameat,
+        statx, utimensat,
+    },
     io::Errno,
 };
 
 use super::{
     Contents, Farm,
     access::file_type,
-    make::seconds,
+    copy_up::without_a_trace,
+    make::{seconds, special},
     owners::{FIELDS, Key, Meta, key},
     touched::Extent,
 };
@@ -195,7 +199,26 @@ impl Compare<'_> {
             return self.share(&place, &stat, meta, &layer::content_path(root, *offset));
         }
         drop(file);
+        if !matches!(node.kind, Kind::Directory | Kind::File(_)) && stat.stx_nlink > 1 {
+            self.part(&place, &stat, &node.kind)?;
+        }
         set_time(&place, mtime)
+    }
+
+    /// Makes a link, pipe or device with several names one with a single name: who changes one of them in a later layer
+    /// parts it from the others.
+    fn part(&self, place: &Path, stat: &Statx, kind: &Kind) -> Result<(), Error> {
+        let own = self.farm.fresh();
+        let made = || -> Result<(), Errno> {
+            special(CWD, own.as_os_str(), kind)?;
+            let made = statx(CWD, &own, AtFlags::SYMLINK_NOFOLLOW, FIELDS)?;
+            if let Some(meta) = self.farm.owners.get(key(stat)) {
+                self.farm.owners.set(key(&made), meta);
+            }
+            let parent = openat(CWD, place.parent().unwrap_or(place), PLACE, Mode::empty())?;
+            without_a_trace(&parent, || renameat(CWD, &own, CWD, place))
+        };
+        made().map_err(Error::disk("cannot make anew", place))
     }
 
     /// Makes a name one of a file of the store, which has its contents already. Names that shared a file until now share

@@ -159,10 +159,7 @@ impl Maker<'_> {
         let meta = Meta::of(node);
         match &node.kind {
             Kind::File(content) => return self.content(parent, name, node, content, names),
-            Kind::Symlink(target) => symlinkat(&**target, parent, name)?,
-            Kind::Fifo => mknodat(parent, name, FileType::Fifo, MODE, 0)?,
-            // A device cannot be made, and could not be opened.
-            _ => drop(create(parent, name)?),
+            kind => special(parent, name, kind)?,
         }
         utimensat(
             parent,
@@ -216,6 +213,16 @@ impl Maker<'_> {
         rustix::fs::futimens(&file, &seconds(mtime))?;
         self.owners.set(key(&look(parent, name)?), meta);
         Ok(())
+    }
+}
+
+/// Makes what is no file with contents, nor a directory.
+pub(super) fn special(parent: BorrowedFd<'_>, name: &OsStr, kind: &Kind) -> Result<(), Errno> {
+    match kind {
+        Kind::Symlink(target) => symlinkat(&**target, parent, name),
+        Kind::Fifo => mknodat(parent, name, FileType::Fifo, MODE, 0),
+        // A device cannot be made, and could not be opened.
+        _ => create(parent, name).map(drop),
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) use {
     access::Want,
     mounts::Node,
     owners::{Device, FIELDS, Key},
-    view::{Asker, How, MAX_VALUE, Opened, Program, SetTime, Special, Told, View},
+    view::{Asker, How, MAX_VALUE, Opened, Program, SetTime, Special, Target, Told, View},
 };
 
 use crate::tree::Tree;

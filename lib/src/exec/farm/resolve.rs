@@ -287,7 +287,12 @@ impl View {
     }
 
     /// The directory of the last name of a path, where that may be asked of the kernel.
-    fn around<'p>(&self, asker: &Asker<'_>, base: &Node, path: &'p [u8]) -> Option<(Node, &'p OsStr)> {
+    pub(super) fn around<'p>(
+        &self,
+        asker: &Asker<'_>,
+        base: &Node,
+        path: &'p [u8],
+    ) -> Option<(Node, &'p OsStr)> {
         let (parent, name) = split(path)?;
         if !asker.who.can(CapabilitySet::DAC_OVERRIDE) {
             return None;

@@ -29,7 +29,7 @@ use crate::{
     Digest,
     exec::supervised::{Family, Who},
     layer::{self, LayerIndex, LocalContents},
-    tree::{self, Tree, arbitrary},
+    tree::{self, Change, Tree, arbitrary},
 };
 
 fn how(flags: OFlags, mode: u32) -> How {
@@ -160,6 +160,7 @@ fn take(bench: &Bench, step: &Step) -> Result<(), Errno> {
     let root = view.root();
     let bytes = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
     let find = |path: &PathBuf| view.find(&asker, root, path.as_os_str().as_bytes(), false);
+    let target = |path: &PathBuf| view.target(&asker, root, path.as_os_str().as_bytes(), false);
     match step {
         Step::Write(path, bytes) => {
             let how = how(OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC, 0o666);
@@ -195,8 +196,8 @@ fn take(bench: &Bench, step: &Step) -> Result<(), Errno> {
             view.rename(&asker, (root, &bytes(from)), (root, &bytes(to)), flags)
         }
         Step::Link(from, to) => view.link(&asker, &find(from)?, root, &bytes(to)),
-        Step::Mode(path, mode) => view.set_mode(&asker, &find(path)?, *mode),
-        Step::Owner(path, owner) => view.set_owner(&asker, &find(path)?, Some(*owner), None),
+        Step::Mode(path, mode) => view.set_mode(&asker, &target(path)?, *mode),
+        Step::Owner(path, owner) => view.set_owner(&asker, &target(path)?, Some(*owner), None),
         Step::Times(path, seconds) => {
             let time = Timespec {
                 tv_sec: *seconds,
@@ -207,11 +208,23 @@ fn take(bench: &Bench, step: &Step) -> Result<(), Errno> {
         Step::Attribute(path, set) => {
             let name = OsString::from("user.own");
             match set {
-                true => view.set_attribute(&asker, &find(path)?, (name, vec![1]), XattrFlags::empty()),
-                false => view.remove_attribute(&asker, &find(path)?, &name),
+                true => view.set_attribute(&asker, &target(path)?, (name, vec![1]), XattrFlags::empty()),
+                false => view.remove_attribute(&asker, &target(path)?, &name),
             }
         }
     }
+}
+
+/// A layer is made of changes, and the next run is about to begin.
+fn go_on(bench: &Bench, tree: &mut Tree, changes: &[Change], number: usize) {
+    let mut tar = Vec::new();
+    layer::write_tar(changes, &LocalContents, &mut tar).unwrap();
+    let index = layer::index(&tar[..], None).unwrap();
+    let next = bench.room.path().join(number.to_string());
+    fs::create_dir(&next).unwrap();
+    bench.farm.share(&index.changes, &next).unwrap();
+    tree.apply(&index.changes).unwrap();
+    bench.farm.advance(tree, &[(index.diff_id, next)].into()).unwrap();
 }
 
 proptest! {
@@ -233,14 +246,7 @@ proptest! {
             let changes = bench.farm.changes(&tree).unwrap();
             bench.farm.touched.add(Path::new(""), Extent::Below);
             prop_assert_eq!(&bench.farm.changes(&tree).unwrap(), &changes, "a look at everything finds more");
-            let mut tar = Vec::new();
-            layer::write_tar(&changes, &LocalContents, &mut tar).unwrap();
-            let index = layer::index(&tar[..], None).unwrap();
-            let next = bench.room.path().join(number.to_string());
-            fs::create_dir(&next).unwrap();
-            bench.farm.share(&index.changes, &next).unwrap();
-            tree.apply(&index.changes).unwrap();
-            bench.farm.advance(&tree, &[(index.diff_id, next)].into()).unwrap();
+            go_on(&bench, &mut tree, &changes, number);
             bench.farm.touched.add(Path::new(""), Extent::Below);
             prop_assert_eq!(&bench.farm.changes(&tree).unwrap(), &[], "the farm is not what the layers say");
         }
@@ -266,8 +272,9 @@ proptest! {
         let located = view.locate(&asker, view.root(), path.as_bytes(), follow);
         let located = located.and_then(|found| found.node().cloned());
         prop_assert_eq!(located.as_ref().map(|node| node.key()), walked.as_ref().map(|node| node.key()));
-        // A slash at the end follows.
-        let resolved = bench.tree.resolve(&path, follow || path.ends_with('/'));
+        // A slash or a dot at the end follows.
+        let follow = follow || path.ends_with('/') || path.ends_with("/.");
+        let resolved = bench.tree.resolve(&path, follow);
         match walked {
             Ok(node) => {
                 let place = view.whole_path(&node).unwrap();
@@ -369,7 +376,7 @@ fn files_of_the_store_are_copied_before_they_change() {
     };
     assert_eq!(bench.tell("one").links, 2);
     // One of two names parts from the other, as on an overlay.
-    bench.view.set_mode(&asker, &node("one"), 0o4755).unwrap();
+    bench.view.set_mode(&asker, &node("one").into(), 0o4755).unwrap();
     assert_eq!(
         (bench.tell("one").mode, bench.tell("two").mode),
         (0o104_755, 0o100_644)
@@ -398,6 +405,48 @@ fn files_of_the_store_are_copied_before_they_change() {
     assert_eq!(bench.store(), before);
 }
 
+/// As on an overlay: only the name that is changed is copied up.
+#[test]
+fn names_of_what_an_older_layer_has_part() {
+    let bench = Bench::new(&small());
+    let (mut tree, asker, root) = (bench.tree.clone(), bench.asker(0), bench.view.root());
+    let device = Special::Device(Device {
+        block: false,
+        number: (1, 3),
+    });
+    bench
+        .view
+        .make_special(&asker, root, b"pipe", 0o600, Special::Fifo)
+        .unwrap();
+    bench
+        .view
+        .make_special(&asker, root, b"device", 0o600, device)
+        .unwrap();
+    bench.view.make_link(&asker, b"one", root, b"link").unwrap();
+    let names = ["pipe", "device", "link"];
+    let find = |name: &str| bench.view.find(&asker, root, name.as_bytes(), false).unwrap();
+    for name in names {
+        let other = format!("{name}-2");
+        bench
+            .view
+            .link(&asker, &find(name), root, other.as_bytes())
+            .unwrap();
+        assert_eq!(find(name).key(), find(&other).key());
+    }
+    let changes = bench.farm.changes(&tree).unwrap();
+    go_on(&bench, &mut tree, &changes, 0);
+    for name in names {
+        bench
+            .view
+            .set_owner(&asker, &find(name).into(), Some(9), None)
+            .unwrap();
+        let owners = [name.to_owned(), format!("{name}-2")].map(|name| bench.tell(&name).uid);
+        assert_eq!(owners, [9, 0], "{name}");
+    }
+    let changes = bench.farm.changes(&tree).unwrap();
+    assert_eq!(changes.len(), names.len(), "{changes:?}");
+}
+
 #[test]
 fn others_may_do_less() {
     let bench = Bench::new(&small());
@@ -411,8 +460,11 @@ fn others_may_do_less() {
     let stranger = bench.asker(9);
     let node = view.find(&stranger, root, b"one", true).unwrap();
     assert_eq!(node.mount, MountId::ROOT);
-    assert_eq!(view.set_mode(&stranger, &node, 0o777), Err(Errno::PERM));
-    assert_eq!(view.set_owner(&me, &node, Some(9), None), Err(Errno::PERM));
+    assert_eq!(
+        view.set_mode(&stranger, &node.clone().into(), 0o777),
+        Err(Errno::PERM)
+    );
+    assert_eq!(view.set_owner(&me, &node.into(), Some(9), None), Err(Errno::PERM));
     assert_eq!(
         view.open(&stranger, root, b"one", how(OFlags::WRONLY)).err(),
         Some(Errno::ACCESS)
@@ -420,7 +472,7 @@ fn others_may_do_less() {
     let root_asker = bench.asker(0);
     view.set_mode(
         &root_asker,
-        &view.find(&root_asker, root, b"etc", true).unwrap(),
+        &view.target(&root_asker, root, b"etc", true).unwrap(),
         0o700,
     )
     .unwrap();

@@ -1,7 +1,8 @@
 //! Which paths a run has touched: all that its layer is made of.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ffi::OsString,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -9,7 +10,7 @@ use std::{
 /// Paths below the root, clean and relative.
 #[derive(Debug, Default)]
 pub struct Touched {
-    paths: Mutex<BTreeMap<PathBuf, Extent>>,
+    paths: Mutex<HashMap<OsString, Extent>>,
     /// Those of the last layer.
     done: Mutex<BTreeSet<PathBuf>>,
 }
@@ -24,16 +25,16 @@ pub enum Extent {
 }
 
 impl Touched {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Extent>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<OsString, Extent>> {
         self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers a path.
     pub fn add(&self, path: &Path, extent: Extent) {
         let mut paths = self.lock();
-        match paths.get_mut(path) {
+        match paths.get_mut(path.as_os_str()) {
             Some(known) => *known = extent.max(*known),
-            None => _ = paths.insert(path.to_owned(), extent),
+            None => _ = paths.insert(path.into(), extent),
         }
     }
 
@@ -47,7 +48,11 @@ impl Touched {
 
     /// All paths, and none from now on.
     pub fn take(&self) -> BTreeMap<PathBuf, Extent> {
-        std::mem::take(&mut self.lock())
+        let paths = std::mem::take(&mut *self.lock());
+        paths
+            .into_iter()
+            .map(|(path, extent)| (path.into(), extent))
+            .collect()
     }
 
     /// Keeps the paths that a layer was made of.

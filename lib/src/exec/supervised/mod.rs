@@ -7,6 +7,7 @@
 //!
 //! - `asked`: [`Asked`], one system call that waits for its answer: its arguments, memory and descriptors
 //! - `process`: [`Process`] and [`Family`], the processes of a run, and what each believes of itself
+//! - `processors`: where its threads are executed
 //! - `who`: [`Who`], ids and capabilities as a process believes to have them
 //! - `run`, `start`: a run as its caller sees it; the first process on its way to become the payload
 //! - `filter`: which calls the kernel makes at once, which are asked about, and which are refused
@@ -20,6 +21,7 @@ mod calls;
 mod filter;
 mod load;
 mod process;
+mod processors;
 mod run;
 mod serve;
 mod start;
@@ -32,6 +34,7 @@ mod tests;
 pub(crate) use asked::{Answer, Asked, Reply, errno};
 pub(crate) use load::is_static;
 pub(crate) use process::{Family, Process};
+pub(crate) use processors::Processors;
 pub(crate) use run::{Place, run};
 pub(crate) use who::{Four, Who};
 
@@ -54,4 +57,6 @@ pub(crate) struct Shared {
     pub ipc: calls::Ipc,
     /// Whom it tells of what happens to files.
     pub watches: calls::Watches,
+    /// Where its threads are executed.
+    pub processors: Processors,
 }

@@ -1,6 +1,10 @@
 //! The thread that answers.
 
-use std::{io, os::fd::BorrowedFd, thread::Scope};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    thread::Scope,
+};
 
 use rbuild_sys::seccomp::{Call, Listener};
 use rustix::{
@@ -110,21 +114,28 @@ fn handle<'scope, 'env>(
                 let _ = listener.fail(&call, Errno::AGAIN);
             }
         }
+        Ok(Answer::Descriptor { file, close_on_exec }) => {
+            let _together = shared.processors.together(call.thread);
+            give(listener, &call, &file, close_on_exec);
+        }
         reply => respond(listener, &call, reply),
     }
 }
 
 fn respond(listener: &Listener, call: &Call, reply: Reply) {
-    use std::os::fd::AsFd;
     let _ = match reply {
         Ok(Answer::Value(value)) => listener.answer(call, value),
         Ok(Answer::Descriptor { file, close_on_exec }) => {
-            // It has as many descriptors as it may; or nobody waits any more, and then this fails too.
-            let given = listener.answer_with(call, file.as_fd(), close_on_exec);
-            given.or_else(|error| listener.fail(call, errno(error)))
+            return give(listener, call, &file, close_on_exec);
         }
         Ok(Answer::Proceed) => listener.proceed(call),
         Ok(Answer::Later(_)) => listener.fail(call, Errno::NOSYS),
         Err(errno) => listener.fail(call, errno),
     };
+}
+
+fn give(listener: &Listener, call: &Call, file: &OwnedFd, close_on_exec: bool) {
+    let given = listener.answer_with(call, file.as_fd(), close_on_exec);
+    // It has as many descriptors as it may; or nobody waits any more, and then this fails too.
+    let _ = given.or_else(|error| listener.fail(call, errno(error)));
 }

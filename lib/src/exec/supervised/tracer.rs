@@ -145,6 +145,7 @@ impl Tracer<'_> {
 
     fn started(&mut self, tracee: &Tracee) -> io::Result<()> {
         let thread = tracee.thread();
+        self.shared.processors.let_go(thread);
         if self.outcome.is_some() {
             kill(thread);
         } else if self.shared.family.of(thread).is_none() {

@@ -41,7 +41,7 @@ fn make_and_remove(bench: &Bench) {
     view.make_directory(&bench.asker(0), root, b"tmp", 0o1777)
         .unwrap();
     let tmp = view.find(&asker, root, b"tmp", false).unwrap();
-    view.set_mode(&bench.asker(0), &tmp, 0o777).unwrap();
+    view.set_mode(&bench.asker(0), &tmp.into(), 0o777).unwrap();
     for (number, name) in names.iter().enumerate() {
         let name = name.as_bytes();
         let made = match number % 3 {
@@ -94,7 +94,7 @@ fn files_that_others_make_are_not_taken_for_what_was_there() {
         .unwrap();
     bench
         .view
-        .set_owner(&bench.asker(0), &mine, Some(7), Some(8))
+        .set_owner(&bench.asker(0), &mine.clone().into(), Some(7), Some(8))
         .unwrap();
     assert_eq!(bench.tell("mine").uid, 7);
     let number = mine.key().number;

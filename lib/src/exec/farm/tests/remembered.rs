@@ -62,7 +62,7 @@ fn a_file_that_was_made_is_touched_wherever_it_goes() {
     view.rename(&asker, (root, b"/a/b"), (root, b"/moved"), flags)
         .unwrap();
     let file = view.find(&asker, root, b"/moved/f", false).unwrap();
-    view.set_mode(&asker, &file, 0o600).unwrap();
+    view.set_mode(&asker, &file.into(), 0o600).unwrap();
     let changes = bench.farm.changes(&bench.tree).unwrap();
     let paths: Vec<_> = changes
         .iter()

@@ -13,10 +13,10 @@ use super::{
         access::{Want, file_type, owns},
         copy_up::Keep,
         mounts::{Kind, MountId, Node, fd_path},
-        owners::Meta,
+        owners::{Meta, key},
         touched::Extent,
     },
-    Asker, View, acl,
+    Asker, Target, View, acl,
     open::again,
 };
 
@@ -31,17 +31,18 @@ pub(crate) enum SetTime {
 
 impl View {
     /// fchmodat(2), of a file that was found.
-    pub fn set_mode(&self, asker: &Asker<'_>, node: &Node, mode: u32) -> Result<(), Errno> {
-        if file_type(&node.stat) == FileType::Symlink {
+    pub fn set_mode(&self, asker: &Asker<'_>, target: &Target, mode: u32) -> Result<(), Errno> {
+        let kind = file_type(target.stat());
+        if kind == FileType::Symlink {
             return Err(Errno::OPNOTSUPP);
         }
         let who = &asker.who;
-        self.change(node, |meta| {
+        self.change(target, |meta| {
             if !owns(who, meta) {
                 return Err(Errno::PERM);
             }
             meta.mode = mode & 0o7777;
-            if !node.is_directory() && !who.is_in(meta.gid) && !who.can(CapabilitySet::FSETID) {
+            if kind != FileType::Directory && !who.is_in(meta.gid) && !who.can(CapabilitySet::FSETID) {
                 meta.mode &= !0o2000;
             }
             acl::follow_mode(meta);
@@ -53,12 +54,12 @@ impl View {
     pub fn set_owner(
         &self,
         asker: &Asker<'_>,
-        node: &Node,
+        target: &Target,
         uid: Option<u32>,
         gid: Option<u32>,
     ) -> Result<(), Errno> {
         let who = &asker.who;
-        self.change(node, |meta| {
+        self.change(target, |meta| {
             let own = who.user.file == meta.uid;
             let keeps_user = uid.is_none_or(|uid| uid == meta.uid);
             let fine_group = gid.is_none_or(|gid| gid == meta.gid || who.is_in(gid));
@@ -68,7 +69,7 @@ impl View {
             }
             meta.uid = uid.unwrap_or(meta.uid);
             meta.gid = gid.unwrap_or(meta.gid);
-            if !node.is_directory() && file_type(&node.stat) != FileType::Symlink {
+            if !matches!(file_type(target.stat()), FileType::Directory | FileType::Symlink) {
                 lose_privileges(meta, who.can(CapabilitySet::FSETID) || who.is_in(meta.gid));
             }
             Ok(())
@@ -78,9 +79,18 @@ impl View {
     /// Changes what is known of a file, in a way that the disk does not show.
     pub(super) fn change(
         &self,
-        node: &Node,
+        target: &Target,
         change: impl FnOnce(&mut Meta) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
+        let node = match target {
+            Target::Found(node) => node,
+            Target::Made(stat) => {
+                let mut meta = self.meta_of(stat);
+                change(&mut meta)?;
+                self.farm.owners.set(key(stat), meta);
+                return Ok(());
+            }
+        };
         if node.mount == MountId::NOWHERE && node.stat.stx_nlink != 0 {
             // A pipe or a socket: nobody will look.
             return Ok(());

@@ -3,6 +3,7 @@
 //! - `open`: files for reading and writing, made if need be
 //! - `names`: directories, links, devices made; names moved and taken away
 //! - `metadata`: modes, owners, times, sizes
+//! - `target`: which file is to be changed
 //! - `stat`: what is told of a file
 //! - `xattrs`, `acl`: extended attributes
 //! - `place`: descriptors that only stand for files
@@ -15,6 +16,7 @@ mod open;
 mod place;
 mod program;
 mod stat;
+mod target;
 mod watch;
 mod xattrs;
 
@@ -31,6 +33,7 @@ pub(crate) use open::{How, Opened};
 use place::Places;
 pub(crate) use program::Program;
 pub(crate) use stat::Told;
+pub(crate) use target::Target;
 pub(crate) use xattrs::MAX_VALUE;
 
 use super::{

@@ -128,8 +128,15 @@ impl View {
         if how.is(OFlags::PATH) || create && how.is(OFlags::DIRECTORY) {
             return None;
         }
-        let exclusive = create && how.is(OFlags::EXCL);
-        let follow = !(how.is(OFlags::NOFOLLOW) || exclusive);
+        if create && how.is(OFlags::EXCL) {
+            let (parent, name) = self.around(asker, base, path)?;
+            // The kernel says whether the name is there already: something is, too, wherever something is mounted.
+            return self
+                .writable(&parent)
+                .is_ok()
+                .then(|| self.create(asker, &parent, name, how));
+        }
+        let follow = !how.is(OFlags::NOFOLLOW);
         let Glance { parent, name, stat } = self.glance(asker, base, path, follow)?;
         let open = |flags| Some(openat(&parent.fd, name, flags | OFlags::NOFOLLOW, Mode::empty()));
         let Some(stat) = stat else {
@@ -139,7 +146,6 @@ impl View {
             });
         };
         match file_type(&stat) {
-            _ if exclusive => Some(Err(Errno::EXIST)),
             FileType::Directory if how.writes() || create => Some(Err(Errno::ISDIR)),
             FileType::Directory => open(OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC),
             FileType::RegularFile if how.is(OFlags::DIRECTORY) => Some(Err(Errno::NOTDIR)),

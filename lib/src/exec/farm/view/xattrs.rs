@@ -14,10 +14,9 @@ use rustix::{
 use super::{
     super::{
         access::{self, Want, file_type, owns},
-        mounts::Node,
         owners::Meta,
     },
-    Asker, View, acl,
+    Asker, Target, View, acl,
 };
 
 /// The longest value.
@@ -46,12 +45,13 @@ impl View {
     pub fn set_attribute(
         &self,
         asker: &Asker<'_>,
-        node: &Node,
+        target: &Target,
         (name, value): (OsString, Vec<u8>),
         flags: XattrFlags,
     ) -> Result<(), Errno> {
-        self.change(node, |meta| {
-            may_write(asker, node, meta, &name)?;
+        let kind = file_type(target.stat());
+        self.change(target, |meta| {
+            may_write(asker, kind, meta, &name)?;
             match meta.xattrs.contains_key(&name) {
                 true if flags.contains(XattrFlags::CREATE) => return Err(Errno::EXIST),
                 false if flags.contains(XattrFlags::REPLACE) => return Err(Errno::NODATA),
@@ -59,7 +59,7 @@ impl View {
             }
             match name.as_bytes() {
                 acl::ACCESS => acl::set_access(meta, &value),
-                acl::DEFAULT if !node.is_directory() => Err(Errno::ACCESS),
+                acl::DEFAULT if kind != FileType::Directory => Err(Errno::ACCESS),
                 acl::DEFAULT if value.len() <= acl::HEADER => {
                     meta.xattrs.remove(&name);
                     Ok(())
@@ -73,9 +73,9 @@ impl View {
     }
 
     /// removexattr(2), of a file that was found.
-    pub fn remove_attribute(&self, asker: &Asker<'_>, node: &Node, name: &OsStr) -> Result<(), Errno> {
-        self.change(node, |meta| {
-            may_write(asker, node, meta, name)?;
+    pub fn remove_attribute(&self, asker: &Asker<'_>, target: &Target, name: &OsStr) -> Result<(), Errno> {
+        self.change(target, |meta| {
+            may_write(asker, file_type(target.stat()), meta, name)?;
             meta.xattrs.remove(name).map(drop).ok_or(Errno::NODATA)
         })
     }
@@ -111,7 +111,7 @@ fn is_known(name: &OsStr) -> bool {
 }
 
 /// xattr(7): who may change attributes of which name space.
-fn may_write(asker: &Asker<'_>, node: &Node, meta: &Meta, name: &OsStr) -> Result<(), Errno> {
+fn may_write(asker: &Asker<'_>, kind: FileType, meta: &Meta, name: &OsStr) -> Result<(), Errno> {
     let bytes = name.as_bytes();
     let allow = |allowed: bool, error| if allowed { Ok(()) } else { Err(error) };
     if bytes == b"security.capability" {
@@ -126,9 +126,9 @@ fn may_write(asker: &Asker<'_>, node: &Node, meta: &Meta, name: &OsStr) -> Resul
     if !bytes.starts_with(b"user.") {
         return Err(Errno::OPNOTSUPP);
     }
-    match file_type(&node.stat) {
+    match kind {
         FileType::RegularFile | FileType::Directory => {
-            access::may(&asker.who, meta, node.is_directory(), Want::WRITE)
+            access::may(&asker.who, meta, kind == FileType::Directory, Want::WRITE)
         }
         _ => Err(Errno::PERM),
     }

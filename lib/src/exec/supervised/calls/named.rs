@@ -6,7 +6,7 @@ use nix::libc;
 use rustix::{fs::Statx, io::Errno};
 
 use super::super::Asked;
-use crate::exec::farm::{Asker, Node, Told, View};
+use crate::exec::farm::{Asker, Node, Target, Told, View};
 
 /// A path that a call names, and who names it.
 pub(super) struct Named<'a> {
@@ -66,6 +66,12 @@ impl<'a> Asked<'a> {
         self.shared().view.node(self.descriptor(self.int(descriptor))?)
     }
 
+    /// The same, for one whose mode, owner or times are to be set.
+    pub(super) fn node_to_change(&self, descriptor: usize) -> Result<Node, Errno> {
+        let file = self.descriptor(self.int(descriptor))?;
+        self.shared().view.node_to_change(file)
+    }
+
     /// The directory that a call with this descriptor begins at: the working directory for `AT_FDCWD`.
     pub(super) fn base(&self, argument: usize) -> Result<Node, Errno> {
         let view = &self.shared().view;
@@ -114,6 +120,47 @@ impl<'a> Asked<'a> {
         let mut first = [0];
         self.read(self.word(path), &mut first)?;
         Ok(first == [0])
+    }
+
+    /// What a path leads to, to be changed, and who asks.
+    pub(super) fn target(
+        &self,
+        directory: Option<usize>,
+        path: usize,
+        follow: bool,
+    ) -> Result<(Asker<'a>, Target), Errno> {
+        let named = self.named(directory, path)?;
+        let target = named
+            .view
+            .target(&named.asker, &named.base, named.path(), follow)?;
+        Ok((named.asker, target))
+    }
+
+    /// What one of its descriptors refers to, to be changed, and who asks.
+    pub(super) fn target_of(&self, descriptor: usize) -> Result<(Asker<'a>, Target), Errno> {
+        let stat = self.described(self.int(descriptor))?;
+        let target = match self.shared().view.has_made(&stat) {
+            true => Target::Made(stat),
+            false => Target::Found(self.node(descriptor)?),
+        };
+        Ok((self.asker()?, target))
+    }
+
+    /// The target of a call with `AT_` flags: what the path leads to, or what the descriptor refers to.
+    pub(super) fn target_at(
+        &self,
+        directory: usize,
+        path: usize,
+        flags: u32,
+    ) -> Result<(Asker<'a>, Target), Errno> {
+        if !self.is_empty(path, flags)? {
+            let follow = flags & libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() == 0;
+            return self.target(Some(directory), path, follow);
+        }
+        match self.is_here(directory) {
+            true => Ok((self.asker()?, self.base(directory)?.into())),
+            false => self.target_of(directory),
+        }
     }
 
     /// The file of a call with `AT_` flags: what the path leads to, or what the descriptor refers to.

@@ -10,7 +10,7 @@ use super::{
     super::{Answer, Asked, Reply},
     Table,
 };
-use crate::exec::farm::{Asker, Node, SetTime};
+use crate::exec::farm::{Asker, Node, SetTime, Target};
 
 /// Not in libc for all targets.
 const FCHMODAT2: libc::c_long = 452;
@@ -18,36 +18,28 @@ const FCHMODAT2: libc::c_long = 452;
 pub(crate) const TABLE: Table = &[
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_chmod, |asked| {
-        let named = asked.named(None, 0)?;
-        set_mode(asked, &named.asker, &named.find(true)?, 1)
+        set_mode(asked, &asked.target(None, 0, true)?, 1)
     }),
-    (libc::SYS_fchmod, |asked| {
-        set_mode(asked, &asked.asker()?, &asked.node(0)?, 1)
-    }),
+    (libc::SYS_fchmod, |asked| set_mode(asked, &asked.target_of(0)?, 1)),
     (libc::SYS_fchmodat, |asked| {
-        let named = asked.named(Some(0), 1)?;
-        set_mode(asked, &named.asker, &named.find(true)?, 2)
+        set_mode(asked, &asked.target(Some(0), 1, true)?, 2)
     }),
     (FCHMODAT2, |asked| {
-        let (asker, node) = asked.file_at(0, 1, asked.number_at(3))?;
-        set_mode(asked, &asker, &node, 2)
+        set_mode(asked, &asked.target_at(0, 1, asked.number_at(3))?, 2)
     }),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_chown, |asked| {
-        let named = asked.named(None, 0)?;
-        set_owner(asked, &named.asker, &named.find(true)?, 1)
+        set_owner(asked, &asked.target(None, 0, true)?, 1)
     }),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_lchown, |asked| {
-        let named = asked.named(None, 0)?;
-        set_owner(asked, &named.asker, &named.find(false)?, 1)
+        set_owner(asked, &asked.target(None, 0, false)?, 1)
     }),
     (libc::SYS_fchown, |asked| {
-        set_owner(asked, &asked.asker()?, &asked.node(0)?, 1)
+        set_owner(asked, &asked.target_of(0)?, 1)
     }),
     (libc::SYS_fchownat, |asked| {
-        let (asker, node) = asked.file_at(0, 1, asked.number_at(4))?;
-        set_owner(asked, &asker, &node, 2)
+        set_owner(asked, &asked.target_at(0, 1, asked.number_at(4))?, 2)
     }),
     (libc::SYS_utimensat, utimensat),
     #[cfg(target_arch = "x86_64")]
@@ -73,18 +65,20 @@ pub(crate) const TABLE: Table = &[
     }),
 ];
 
-fn set_mode(asked: &Asked<'_>, asker: &Asker<'_>, node: &Node, mode: usize) -> Reply {
-    asked.shared().view.set_mode(asker, node, asked.number_at(mode))?;
+type File<'a> = (Asker<'a>, Target);
+
+fn set_mode(asked: &Asked<'_>, (asker, file): &File<'_>, mode: usize) -> Reply {
+    asked.shared().view.set_mode(asker, file, asked.number_at(mode))?;
     Answer::DONE
 }
 
 /// The user is the given argument, the group the next one.
-fn set_owner(asked: &Asked<'_>, asker: &Asker<'_>, node: &Node, user: usize) -> Reply {
+fn set_owner(asked: &Asked<'_>, (asker, file): &File<'_>, user: usize) -> Reply {
     let id = |argument| Some(asked.number_at(argument)).filter(|id| *id != u32::MAX);
     asked
         .shared()
         .view
-        .set_owner(asker, node, id(user), id(user + 1))?;
+        .set_owner(asker, file, id(user), id(user + 1))?;
     Answer::DONE
 }
 
@@ -103,7 +97,7 @@ fn utimensat(asked: &Asked<'_>) -> Reply {
         Some(_) => return Err(Errno::INVAL),
     };
     let (asker, node) = match asked.word(1) {
-        0 => (asked.asker()?, asked.node(0)?),
+        0 => (asked.asker()?, asked.node_to_change(0)?),
         _ => asked.file_at(0, 1, asked.number_at(3))?,
     };
     set_times(asked, &asker, &node, times)

@@ -24,7 +24,10 @@ pub(crate) const TABLE: Table = &[
     (libc::SYS_pidfd_open, |asked| about(asked, asked.int(0))),
     (libc::SYS_prlimit64, |asked| about(asked, asked.int(0))),
     (libc::SYS_sched_getaffinity, |asked| about(asked, asked.int(0))),
-    (libc::SYS_sched_setaffinity, |asked| about(asked, asked.int(0))),
+    (libc::SYS_sched_setaffinity, |asked| {
+        asked.shared().processors.leave();
+        about(asked, asked.int(0))
+    }),
     (libc::SYS_sched_getscheduler, |asked| about(asked, asked.int(0))),
     (libc::SYS_sched_setscheduler, |asked| about(asked, asked.int(0))),
     (libc::SYS_sched_getparam, |asked| about(asked, asked.int(0))),

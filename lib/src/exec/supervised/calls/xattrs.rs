@@ -13,15 +13,19 @@ use super::{
     super::{Answer, Asked, Reply},
     Table,
 };
-use crate::exec::farm::{Asker, MAX_VALUE, Node};
+use crate::exec::farm::{Asker, MAX_VALUE, Target};
 
 /// The longest name, with its NUL.
 const MAX_NAME: usize = 256;
 
 pub(crate) const TABLE: Table = &[
-    (libc::SYS_setxattr, |asked| set(asked, by_path(asked, true)?)),
-    (libc::SYS_lsetxattr, |asked| set(asked, by_path(asked, false)?)),
-    (libc::SYS_fsetxattr, |asked| set(asked, by_descriptor(asked)?)),
+    (libc::SYS_setxattr, |asked| {
+        set(asked, asked.target(None, 0, true)?)
+    }),
+    (libc::SYS_lsetxattr, |asked| {
+        set(asked, asked.target(None, 0, false)?)
+    }),
+    (libc::SYS_fsetxattr, |asked| set(asked, asked.target_of(0)?)),
     (libc::SYS_getxattr, |asked| get(asked, look(asked, true)?)),
     (libc::SYS_lgetxattr, |asked| get(asked, look(asked, false)?)),
     (libc::SYS_fgetxattr, |asked| get(asked, seen(asked)?)),
@@ -29,27 +33,15 @@ pub(crate) const TABLE: Table = &[
     (libc::SYS_llistxattr, |asked| list(asked, look(asked, false)?)),
     (libc::SYS_flistxattr, |asked| list(asked, seen(asked)?)),
     (libc::SYS_removexattr, |asked| {
-        remove(asked, by_path(asked, true)?)
+        remove(asked, asked.target(None, 0, true)?)
     }),
     (libc::SYS_lremovexattr, |asked| {
-        remove(asked, by_path(asked, false)?)
+        remove(asked, asked.target(None, 0, false)?)
     }),
-    (libc::SYS_fremovexattr, |asked| {
-        remove(asked, by_descriptor(asked)?)
-    }),
+    (libc::SYS_fremovexattr, |asked| remove(asked, asked.target_of(0)?)),
 ];
 
-type File<'a> = (Asker<'a>, Node);
-
-fn by_path<'a>(asked: &Asked<'a>, follow: bool) -> Result<File<'a>, Errno> {
-    let named = asked.named(None, 0)?;
-    let node = named.find(follow)?;
-    Ok((named.asker, node))
-}
-
-fn by_descriptor<'a>(asked: &Asked<'a>) -> Result<File<'a>, Errno> {
-    Ok((asked.asker()?, asked.node(0)?))
-}
+type File<'a> = (Asker<'a>, Target);
 
 /// A file whose attributes are asked for.
 type Seen<'a> = (Asker<'a>, Statx);
@@ -77,7 +69,7 @@ fn name(asked: &Asked<'_>) -> Result<OsString, Errno> {
     }
 }
 
-fn set(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
+fn set(asked: &Asked<'_>, (asker, file): File<'_>) -> Reply {
     let flags = XattrFlags::from_bits(asked.number_at(4)).ok_or(Errno::INVAL)?;
     let size = usize::try_from(asked.word(3)).map_err(|_| Errno::TOOBIG)?;
     if size > MAX_VALUE {
@@ -87,7 +79,7 @@ fn set(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
     asked
         .shared()
         .view
-        .set_attribute(&asker, &node, (name(asked)?, value), flags)?;
+        .set_attribute(&asker, &file, (name(asked)?, value), flags)?;
     Answer::DONE
 }
 
@@ -103,11 +95,11 @@ fn list(asked: &Asked<'_>, (asker, file): Seen<'_>) -> Reply {
     give(asked, &asked.shared().view.attributes(&asker, &file), 1)
 }
 
-fn remove(asked: &Asked<'_>, (asker, node): File<'_>) -> Reply {
+fn remove(asked: &Asked<'_>, (asker, file): File<'_>) -> Reply {
     asked
         .shared()
         .view
-        .remove_attribute(&asker, &node, &name(asked)?)?;
+        .remove_attribute(&asker, &file, &name(asked)?)?;
     Answer::DONE
 }
 

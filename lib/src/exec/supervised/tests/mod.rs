@@ -118,6 +118,7 @@ impl Bench {
             sockets: Default::default(),
             ipc: Default::default(),
             watches: Default::default(),
+            processors: Default::default(),
         };
         let place = Place {
             shared: &shared,
