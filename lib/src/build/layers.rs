@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fs::File,
-    io::{self, PipeReader, Read},
+    io::{self, BufRead, Read},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -271,7 +271,7 @@ pub(super) fn write_layer(
     changes: &[Change],
     contents: &dyn layer::Contents,
 ) -> Result<Made, BuildError> {
-    through_pipe(changes, contents, |tar| ingest(store, compression, tar))
+    through_queue(changes, contents, |tar| ingest(store, compression, tar))
 }
 
 fn write_fresh(
@@ -281,17 +281,17 @@ fn write_fresh(
 ) -> Result<Fresh, BuildError> {
     // In this thread, which knows the runtime.
     let (spool, packing) = packing::begin(shared)?;
-    let index = through_pipe(changes, contents, |tar| index_into(&shared.store, tar, spool))?;
+    let index = through_queue(changes, contents, |tar| index_into(&shared.store, tar, spool))?;
     Ok(Fresh { index, packing })
 }
 
 /// Gives the tar of these changes to `eat`, which is called in another thread.
-fn through_pipe<T: Send>(
+fn through_queue<T: Send>(
     changes: &[Change],
     contents: &dyn layer::Contents,
-    eat: impl FnOnce(PipeReader) -> Result<T, BuildError> + Send,
+    eat: impl FnOnce(layer::Reader) -> Result<T, BuildError> + Send,
 ) -> Result<T, BuildError> {
-    let (reader, writer) = layer::wide_pipe().map_err(Problem::io("create", "a pipe"))?;
+    let (writer, reader) = layer::queue();
     std::thread::scope(|scope| {
         let eater = scope.spawn(|| eat(reader));
         let written = layer::write_tar(changes, contents, writer);
@@ -307,8 +307,8 @@ fn through_pipe<T: Send>(
 }
 
 /// A plain tar to its index, and on to what makes a blob of it.
-pub(super) fn index_into(store: &Store, tar: impl Read, mut spool: Writer) -> Result<LayerIndex, BuildError> {
-    let index = layer::index(tar, Some(&mut spool))?;
+pub(super) fn index_into(store: &Store, tar: impl BufRead, mut spool: Writer) -> Result<LayerIndex, BuildError> {
+    let index = layer::index_buffered(tar, Some(&mut spool))?;
     spool.finish();
     save_index(store, &index)?;
     Ok(index)

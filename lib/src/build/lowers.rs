@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    io::{self, BufReader, Read},
+    io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -166,7 +166,7 @@ impl Layers {
         let engine = engine.clone();
         let fill = move |changes: &[Change], contents: &dyn layer::Contents| {
             let (root, format, ids) = (directory.root(), engine.whiteouts(), engine.ids_on_disk());
-            let unpack = |tar: &mut dyn Read| layer::unpack(tar, &root, format, ids);
+            let unpack = |tar: &mut dyn BufRead| layer::unpack(tar, &root, format, ids);
             let mut at_source = None;
             let unpacked = engine.feed(unpack, |pipe| {
                 at_source = layer::write_tar(changes, contents, pipe).err();
@@ -187,12 +187,11 @@ fn unpack_contents_of(
     contents: &dyn layer::Contents,
     directory: &Path,
 ) -> Result<LayerIndex, BuildError> {
-    let pipe = || layer::wide_pipe().map_err(Problem::io("create", "a pipe"));
-    let ((tar, write), (copy, mut tee)) = (pipe()?, pipe()?);
+    let ((write, tar), (mut tee, copy)) = (layer::queue(), layer::queue());
     let ended = |_| Problem::Thread("while unpacking files".to_owned());
     std::thread::scope(|scope| {
         let unpacked = scope.spawn(|| layer::unpack_contents(copy, directory));
-        let indexed = scope.spawn(move || layer::index(tar, Some(&mut tee)));
+        let indexed = scope.spawn(move || layer::index_buffered(tar, Some(&mut tee)));
         let written = layer::write_tar(changes, contents, write);
         let (indexed, unpacked) = (indexed.join().map_err(ended)?, unpacked.join().map_err(ended)?);
         written?;
@@ -206,7 +205,7 @@ fn unpack_tar(store: &Store, engine: &Engine, diff_id: &Digest, tar: Reader) -> 
     let directory = store.new_layer_dir()?;
     let root = directory.root();
     let mut tar = BufReader::with_capacity(256 << 10, tar);
-    let unpack = |tar: &mut dyn Read| engine.unpack(tar, &root);
+    let unpack = |tar: &mut dyn BufRead| engine.unpack(tar, &root);
     let copied = engine.feed(unpack, |pipe| io::copy(&mut tar, pipe))?;
     copied.map_err(Problem::io("read", "a layer that was made"))?;
     Ok(directory.publish(engine.format(), diff_id)?)
@@ -221,7 +220,7 @@ fn unpack_blob(
 ) -> Result<(PathBuf, Option<Landing>), BuildError> {
     let directory = store.new_layer_dir()?;
     let root = directory.root();
-    let unpack = |tar: &mut dyn Read| engine.unpack(tar, &root);
+    let unpack = |tar: &mut dyn BufRead| engine.unpack(tar, &root);
     let mut passed = Ok(None);
     let unpacked = engine.feed(unpack, |pipe| {
         passed = passing.pass(Some(pipe)).map(|(_, landing)| landing);

@@ -221,7 +221,7 @@ impl Built {
             .layers
             .with_contents(&self.shared, changes, move |changes, contents| {
                 std::fs::create_dir_all(&path).map_err(Problem::io("create", &path))?;
-                let (reader, writer) = layer::wide_pipe().map_err(Problem::io("create", "a pipe"))?;
+                let (writer, reader) = layer::queue();
                 std::thread::scope(|scope| {
                     let unpack = || layer::unpack(reader, &path, layer::Whiteouts::User, layer::Ids::Keep);
                     let unpacking = scope.spawn(unpack);

@@ -132,8 +132,8 @@ impl Passing {
     fn index(&self, blob: impl Read + Send, tee: Option<&mut dyn Write>) -> Result<LayerIndex, BuildError> {
         let Layer { descriptor, diff_id } = &self.layer;
         let index = thread::scope(|scope| {
-            let tar = layer::Ahead::new(scope, layer::decompress(blob)?);
-            layer::index(tar, tee)
+            let tar = layer::read_ahead(scope, layer::decompress(blob)?);
+            layer::index_buffered(tar, tee)
         })?;
         match index.diff_id == *diff_id {
             true => Ok(index),

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     ffi::OsString,
-    io::{Read, Write},
+    io::{BufRead, Write},
     path::PathBuf,
     sync::Arc,
 };
@@ -464,7 +464,7 @@ impl Work {
             layer::write_tar(&changes, &LocalContents, out)
         };
         let (spool, packing) = packing::begin(&self.shared)?;
-        let index = self.engine.produce(write, |tar: &mut dyn Read| {
+        let index = self.engine.produce(write, |tar: &mut dyn BufRead| {
             layers::index_into(&self.shared.store, tar, spool)
         })??;
         Ok(Fresh { index, packing })

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Display,
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Write},
     os::fd::AsFd,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -147,7 +147,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`layer::unpack`].
-    pub fn unpack(&self, tar: &mut dyn Read, directory: &Path) -> Result<(), layer::Error> {
+    pub fn unpack(&self, tar: &mut dyn BufRead, directory: &Path) -> Result<(), layer::Error> {
         match self.mounts() {
             true => layer::unpack(tar, directory, self.0.whiteouts, layer::Ids::Set),
             false => layer::unpack_contents(tar, directory),
@@ -197,18 +197,16 @@ impl Engine {
         }
     }
 
-    /// Like [`with_ids`](Self::with_ids), with a pipe from the work to `consume`, which is called in this process at
-    /// the same time. What `consume` leaves unread is thrown away. If the work fails, that is the result.
+    /// Like [`with_ids`](Self::with_ids), with a pipe or a queue from the work to `consume`, which is called in this
+    /// process at the same time. What `consume` leaves unread is thrown away. If the work fails, that is the result.
     pub fn produce<T, E: Display>(
         &self,
         produce: impl FnOnce(&mut dyn Write) -> Result<(), E> + Send,
-        consume: impl FnOnce(&mut dyn Read) -> T,
+        consume: impl FnOnce(&mut dyn BufRead) -> T,
     ) -> Result<T, Error> {
-        let launching = rbuild_sys::launching();
-        let (mut reader, mut writer) = layer::wide_pipe().map_err(cannot("make a pipe"))?;
         if self.0.ids.namespace().is_none() {
-            drop(launching);
-            // The pipe belongs to the closures: a panic of either ends the other.
+            let (mut writer, mut reader) = layer::queue();
+            // The ends belong to the closures: a panic of either ends the other.
             return std::thread::scope(move |scope| {
                 let work = scope.spawn(move || produce(&mut writer).map_err(failed));
                 let consumed = consume(&mut reader);
@@ -219,25 +217,26 @@ impl Engine {
                 }
             });
         }
+        let launching = rbuild_sys::launching();
+        let (reader, writer) = layer::wide_pipe().map_err(cannot("make a pipe"))?;
         let task = self.spawn(&launching, || produce(&mut &writer))?;
         drop(writer);
         drop(launching);
+        let mut reader = BufReader::with_capacity(layer::BUFFER, reader);
         let consumed = consume(&mut reader);
         io::copy(&mut reader, &mut io::sink()).map_err(cannot("read from a pipe"))?;
         finish(task).map(|()| consumed)
     }
 
-    /// Like [`with_ids`](Self::with_ids), with a pipe to the work from `feed`, which is called in this process at the
-    /// same time. If the work fails, that is the result: what `feed` then finds is a closed pipe.
+    /// Like [`with_ids`](Self::with_ids), with a pipe or a queue to the work from `feed`, which is called in this process
+    /// at the same time. If the work fails, that is the result: what `feed` then finds is a closed pipe.
     pub fn feed<T, E: Display>(
         &self,
-        work: impl FnOnce(&mut dyn Read) -> Result<(), E> + Send,
+        work: impl FnOnce(&mut dyn BufRead) -> Result<(), E> + Send,
         feed: impl FnOnce(&mut dyn Write) -> T,
     ) -> Result<T, Error> {
-        let launching = rbuild_sys::launching();
-        let (mut reader, mut writer) = layer::wide_pipe().map_err(cannot("make a pipe"))?;
         if self.0.ids.namespace().is_none() {
-            drop(launching);
+            let (mut writer, mut reader) = layer::queue();
             return std::thread::scope(move |scope| {
                 let work = scope.spawn(move || work(&mut reader).map_err(failed));
                 let fed = feed(&mut writer);
@@ -248,10 +247,14 @@ impl Engine {
                 }
             });
         }
+        let launching = rbuild_sys::launching();
+        let (reader, mut writer) = layer::wide_pipe().map_err(cannot("make a pipe"))?;
         // The child must not keep a copy of the end that is written to, or it would wait for itself.
         let mut only = vec![reader.as_fd()];
         only.extend(self.0.ids.namespace().map(|namespace| namespace.as_fd()));
-        let task = self.spawn_keeping(&launching, Keep::Only(&only), || work(&mut &reader))?;
+        let task = self.spawn_keeping(&launching, Keep::Only(&only), || {
+            work(&mut BufReader::with_capacity(layer::BUFFER, &reader))
+        })?;
         drop(reader);
         drop(launching);
         let fed = feed(&mut writer);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    io::{self, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Enough for a pipe's fill and a few files.
-pub(super) const BUFFER: usize = 256 << 10;
+pub(crate) const BUFFER: usize = 256 << 10;
 
 /// What a layer holds: all of its tar but the bytes of files, and where in the tar those are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,11 @@ impl LayerIndex {
 /// # Errors
 /// [`Error::Tar`] for whatever is wrong or unsafe in it, naming the entry; [`Error::Write`] when `tee` fails.
 pub fn index(tar: impl Read, tee: Option<&mut dyn Write>) -> Result<LayerIndex, Error> {
+    index_buffered(BufReader::with_capacity(BUFFER, tar), tee)
+}
+
+/// The same for what comes in large pieces by itself.
+pub(crate) fn index_buffered(tar: impl BufRead, tee: Option<&mut dyn Write>) -> Result<LayerIndex, Error> {
     index_by(tar, tee, Limits::from_environment(), false)
 }
 
@@ -79,29 +84,31 @@ pub(crate) fn index_context(
     tee: Option<&mut dyn Write>,
     limits: Limits,
 ) -> Result<LayerIndex, Error> {
-    index_by(tar, tee, limits, true)
+    index_by(BufReader::with_capacity(BUFFER, tar), tee, limits, true)
 }
 
 fn index_by(
-    tar: impl Read,
+    tar: impl BufRead,
     tee: Option<&mut dyn Write>,
     limits: Limits,
     lenient: bool,
 ) -> Result<LayerIndex, Error> {
     let mut seen = Seen {
-        tar,
-        tee,
-        hasher: Hasher::new(),
+        input: tar,
         size: 0,
+        tar: Hasher::new(),
+        file: None,
+        tee,
+        passed_on: 0,
         failed: None,
     };
-    let entries = Entries::within(BufReader::with_capacity(BUFFER, &mut seen), limits);
+    let entries = Entries::within(&mut seen, limits);
     let changes = changes(if lenient { entries.lenient() } else { entries });
     if let Some(error) = seen.failed {
         return Err(Error::Write(error));
     }
     let mut layer = LayerIndex {
-        diff_id: seen.hasher.finish(),
+        diff_id: seen.tar.finish(),
         size: seen.size,
         changes: changes?,
     };
@@ -118,7 +125,7 @@ fn index_by(
     Ok(layer)
 }
 
-fn changes(mut entries: Entries<BufReader<impl Read>>) -> Result<Vec<Change>, Error> {
+fn changes(mut entries: Entries<&mut Seen<'_, impl BufRead>>) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
     while let Some(mut change) = entries.next()? {
         if let What::Node(Node {
@@ -126,12 +133,9 @@ fn changes(mut entries: Entries<BufReader<impl Read>>) -> Result<Vec<Change>, Er
             ..
         }) = &mut change.what
         {
-            let mut hasher = Hasher::new();
-            entries.data(|piece| {
-                hasher.update(piece);
-                Ok(())
-            })?;
-            *digest = Some(hasher.finish());
+            entries.input().file = Some(Hasher::new());
+            entries.pass_data(|seen, size| seen.hole(size))?;
+            *digest = entries.input().file.take().map(Hasher::finish);
         }
         changes.push(change);
     }
@@ -139,28 +143,69 @@ fn changes(mut entries: Entries<BufReader<impl Read>>) -> Result<Vec<Change>, Er
     Ok(changes)
 }
 
-/// Digests and passes on what is read through it.
+/// Digests what is taken from it, and passes on what comes.
 struct Seen<'a, R> {
-    tar: R,
-    tee: Option<&'a mut dyn Write>,
-    hasher: Hasher,
+    input: R,
     size: u64,
+    tar: Hasher,
+    /// Of the file whose data is being taken. Both at once: that costs little more than one.
+    file: Option<Hasher>,
+    tee: Option<&'a mut dyn Write>,
+    /// So many bytes that were not taken yet have been given to `tee`.
+    passed_on: usize,
     /// The error of `tee`, which has to be told from the reader's own.
     failed: Option<io::Error>,
 }
 
-impl<R: Read> Read for Seen<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.tar.read(buffer)?;
-        let bytes = &buffer[..length];
-        self.hasher.update(bytes);
-        self.size += length as u64;
-        if let Some(tee) = &mut self.tee
-            && let Err(error) = tee.write_all(bytes)
-        {
-            self.failed = Some(error);
-            return Err(io::Error::other("the other side failed"));
+impl<R> Seen<'_, R> {
+    /// Zeros of the file that are not in the tar.
+    fn hole(&mut self, size: u64) {
+        if let Some(file) = &mut self.file {
+            // Into what cannot fail.
+            let _ = io::copy(&mut io::repeat(0).take(size), file);
         }
+    }
+}
+
+impl<R: BufRead> BufRead for Seen<'_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let bytes = self.input.fill_buf()?;
+        if let Some(tee) = &mut self.tee
+            && let Some(new @ [_, ..]) = bytes.get(self.passed_on..)
+        {
+            if let Err(error) = tee.write_all(new) {
+                self.failed = Some(error);
+                return Err(io::Error::other("the other side failed"));
+            }
+            self.passed_on = bytes.len();
+        }
+        Ok(bytes)
+    }
+
+    /// Of what was last given out, as ever.
+    fn consume(&mut self, length: usize) {
+        if length == 0 {
+            return;
+        }
+        // It is there already, and cannot fail.
+        let bytes = self.input.fill_buf().unwrap_or_default();
+        let bytes = bytes.get(..length).unwrap_or_default();
+        match &mut self.file {
+            Some(file) => self.tar.update_both(file, bytes),
+            None => self.tar.update(bytes),
+        }
+        self.size += bytes.len() as u64;
+        self.passed_on = self.passed_on.saturating_sub(length);
+        self.input.consume(length);
+    }
+}
+
+impl<R: BufRead> Read for Seen<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.fill_buf()?;
+        let length = bytes.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&bytes[..length]);
+        self.consume(length);
         Ok(length)
     }
 }

@@ -12,12 +12,10 @@
 //! - `compress`, `gzip`, `decompress`: blobs
 //! - `limits`: how much a layer may hold
 //! - `contents`: where the bytes of files come from; `picker`: some of a layer, in any order
-//! - `ahead`: decompressing while what was decompressed is looked at
-//! - `pipe`: what a layer goes through between threads or processes
+//! - `queue`: what a layer goes through between threads; `pipe`: the same between processes
 //! - `disk`: a tar onto the disk, and what an overlay's upper directory says
 //! - `xattrs`: which extended attributes are part of an image
 
-mod ahead;
 mod compress;
 mod contents;
 mod decompress;
@@ -28,6 +26,7 @@ mod index;
 mod limits;
 mod picker;
 mod pipe;
+mod queue;
 mod saved;
 mod tar;
 #[cfg(test)]
@@ -35,7 +34,6 @@ mod tests;
 mod write;
 mod xattrs;
 
-pub use ahead::Ahead;
 pub use compress::{Compression, Packed, ingest, pack};
 pub use contents::{Contents, LocalContents, Sources};
 pub use decompress::{decompress, decompress_within};
@@ -46,10 +44,11 @@ pub use disk::{
     settle_upper, unpack, unpack_contents,
 };
 pub use error::{Error, TarFault};
-pub(crate) use index::index_context;
+pub(crate) use index::{BUFFER, index_buffered, index_context};
 pub use index::{LayerIndex, index};
 pub use limits::{Limits, TooManyBytes};
 pub use pipe::wide_pipe;
+pub use queue::{Reader, Writer, queue, read_ahead};
 pub use write::write_tar;
 pub(crate) use xattrs::belongs_to_image;
 

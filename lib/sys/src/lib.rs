@@ -1,4 +1,4 @@
-//! The system calls that rbuild cannot make through safe wrappers, and its only `unsafe` code.
+//! The system calls and instructions that rbuild cannot use through safe wrappers, and its only `unsafe` code.
 //!
 //! - `process`: [`fork`] without `exec`, and [`Child`]
 //! - `namespace`: [`unshare`], the loopback interface, the session keyring
@@ -10,6 +10,7 @@
 //! - `registers`: what they have in their registers
 //! - `memory`: the memory of another process
 //! - `descriptor`: descriptors that go from one process to another
+//! - `sha256`: two digests of the same bytes
 
 mod descriptor;
 mod ipc;
@@ -20,6 +21,7 @@ mod namespace;
 mod process;
 mod registers;
 pub mod seccomp;
+mod sha256;
 mod trace;
 
 pub use descriptor::{receive_descriptor, send_descriptor};
@@ -30,4 +32,5 @@ pub use mount::{MountAttributes, set_mount_attributes};
 pub use namespace::{loopback_up, new_session_keyring, unshare};
 pub use process::{Child, Ended, Keep, default_signals, fork, launching};
 pub use registers::Registers;
+pub use sha256::sha256_both;
 pub use trace::{Stop, Tracee};

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{Read, Write},
+    io::{BufRead, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -115,7 +115,7 @@ fn pack(shared: &Shared, engine: &Engine, directory: &Path) -> Result<Option<Mad
         layer::write_tar(&changes, &LocalContents, out)
     };
     let compression = shared.options.compression;
-    let made = engine.produce(write, |tar: &mut dyn Read| {
+    let made = engine.produce(write, |tar: &mut dyn BufRead| {
         ingest(&shared.store, compression, tar)
     })??;
     Ok(Some(made))

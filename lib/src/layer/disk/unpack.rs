@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    io::{BufReader, Read},
+    io::BufRead,
     os::fd::BorrowedFd,
     path::{Path, PathBuf},
 };
@@ -18,7 +18,7 @@ use super::{
     place::Placer,
 };
 use crate::{
-    layer::{Error, index::BUFFER, tar::Entries},
+    layer::{Error, tar::Entries},
     tree::{Change, Kind, Metadata, Node, What},
 };
 
@@ -70,11 +70,11 @@ pub enum Ids {
 ///
 /// # Errors
 /// [`Error::Tar`] as for [`index`](fn@crate::layer::index), and [`Error::Disk`].
-pub fn unpack(tar: impl Read, root: &Path, format: Whiteouts, ids: Ids) -> Result<(), Error> {
+pub fn unpack(tar: impl BufRead, root: &Path, format: Whiteouts, ids: Ids) -> Result<(), Error> {
     let directories = Directories::new(root, format)?;
     let stat = fstat(directories.root()).map_err(Error::disk("cannot look at", root))?;
     let mut unpacker = Unpacker {
-        entries: Entries::new(BufReader::with_capacity(BUFFER, tar)),
+        entries: Entries::new(tar),
         directories,
         targets: Directories::new(root, format)?,
         late: BTreeMap::new(),
@@ -88,7 +88,7 @@ pub fn unpack(tar: impl Read, root: &Path, format: Whiteouts, ids: Ids) -> Resul
 }
 
 struct Unpacker<R> {
-    entries: Entries<BufReader<R>>,
+    entries: Entries<R>,
     directories: Directories,
     /// The same for the other side of hard links.
     targets: Directories,
@@ -99,7 +99,7 @@ struct Unpacker<R> {
     format: Whiteouts,
 }
 
-impl<R: Read> Unpacker<R> {
+impl<R: BufRead> Unpacker<R> {
     fn change(&mut self, Change { path, what }: Change) -> Result<(), Error> {
         match what {
             What::Opaque => self.opaque(&path),

@@ -142,6 +142,22 @@ impl<R: BufRead> Entries<R> {
         Ok(())
     }
 
+    /// What it reads from.
+    pub(in crate::layer) fn input(&mut self) -> &mut R {
+        &mut self.input
+    }
+
+    /// Gets to the end of the current entry's data, and tells the input how large each hole in it is.
+    pub(in crate::layer) fn pass_data(&mut self, mut hole: impl FnMut(&mut R, u64)) -> Result<(), Error> {
+        while let Some(run) = self.run()? {
+            match run {
+                Run::Hole(size) => hole(&mut self.input, size),
+                Run::Data(_) => self.pass_run()?,
+            }
+        }
+        Ok(())
+    }
+
     /// What comes next of the current entry: a hole, which is passed with this, or data, which is to be read.
     pub(super) fn run(&mut self) -> Result<Option<Run>, Error> {
         Ok(match self.runs.front().copied() {
@@ -215,16 +231,12 @@ impl<R: BufRead> Entries<R> {
     /// Gets to the next header.
     fn pass_over(&mut self) -> Result<(), Error> {
         // Holes count, and need not be gone through.
-        while let Some(run) = self.run()? {
-            if let Run::Data(_) = run {
-                self.pass_data()?;
-            }
-        }
+        self.pass_data(|_, _| {})?;
         self.data = std::mem::take(&mut self.padding);
-        self.pass_data()
+        self.pass_run()
     }
 
-    fn pass_data(&mut self) -> Result<(), Error> {
+    fn pass_run(&mut self) -> Result<(), Error> {
         let mut left = match self.runs.front() {
             Some(Run::Data(size)) => *size,
             _ => self.data,
