@@ -307,7 +307,11 @@ fn through_queue<T: Send>(
 }
 
 /// A plain tar to its index, and on to what makes a blob of it.
-pub(super) fn index_into(store: &Store, tar: impl BufRead, mut spool: Writer) -> Result<LayerIndex, BuildError> {
+pub(super) fn index_into(
+    store: &Store,
+    tar: impl BufRead,
+    mut spool: Writer,
+) -> Result<LayerIndex, BuildError> {
     let index = layer::index_buffered(tar, Some(&mut spool))?;
     spool.finish();
     save_index(store, &index)?;

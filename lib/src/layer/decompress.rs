@@ -3,10 +3,9 @@
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 
 use bzip2::bufread::MultiBzDecoder;
-use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
-use super::{Error, Limits, index::BUFFER, limits::Limited};
+use super::{Error, Limits, gunzip::Gunzip, index::BUFFER, limits::Limited};
 
 /// As much memory as `xz -9` needs to decompress, in KiB.
 const XZ_MEMORY: u32 = 65 << 10;
@@ -60,7 +59,7 @@ impl Format {
     fn reader<'a>(&self, blob: impl BufRead + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
         Ok(match self {
             Self::Plain => Box::new(blob),
-            Self::Gzip => Box::new(MultiGzDecoder::new(blob)),
+            Self::Gzip => Box::new(Gunzip::new(blob)),
             Self::Zstd => Box::new(zstd::Decoder::with_buffer(blob)?),
             Self::Bzip2 => Box::new(MultiBzDecoder::new(blob)),
             Self::Xz => Box::new(XzReader::new_mem_limit(blob, true, XZ_MEMORY)),

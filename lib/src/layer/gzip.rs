@@ -12,7 +12,7 @@ use std::{
 use libdeflater::{CompressionLvl, Compressor};
 
 /// Bytes before compression.
-const MEMBER: usize = 1 << 20;
+pub(super) const MEMBER: usize = 1 << 20;
 
 /// Something to compress, and where to send the result.
 type Job = (Vec<u8>, mpsc::SyncSender<io::Result<Vec<u8>>>);

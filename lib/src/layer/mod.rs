@@ -9,7 +9,7 @@
 //! - `index`: a tar to a list of [`Change`](crate::tree::Change)s with digests and offsets
 //! - `saved`: the same on disk, compact
 //! - `write`: a list of Changes to a tar
-//! - `compress`, `gzip`, `decompress`: blobs
+//! - `compress`, `gzip`, `decompress`, `gunzip`: blobs
 //! - `limits`: how much a layer may hold
 //! - `contents`: where the bytes of files come from; `picker`: some of a layer, in any order
 //! - `queue`: what a layer goes through between threads; `pipe`: the same between processes
@@ -21,6 +21,7 @@ mod contents;
 mod decompress;
 mod disk;
 mod error;
+mod gunzip;
 mod gzip;
 mod index;
 mod limits;

@@ -95,10 +95,7 @@ fn of_pieces(most: usize) -> (Writer, Reader) {
 }
 
 /// What a thread reads ahead. It ends with its source, at an error, or soon after the reader is dropped.
-pub fn read_ahead<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    mut source: impl Read + Send + 'scope,
-) -> Reader {
+pub fn read_ahead<'scope>(scope: &'scope Scope<'scope, '_>, mut source: impl Read + Send + 'scope) -> Reader {
     let (mut writer, reader) = of_pieces(AHEAD);
     // Nobody reads on when the queue is closed.
     scope.spawn(move || while let Ok(true) = writer.read_from(&mut source) {});
@@ -124,9 +121,7 @@ impl Writer {
     }
 
     fn send(&self, piece: io::Result<Piece>) -> io::Result<()> {
-        self.pieces
-            .send(piece)
-            .map_err(|_| ErrorKind::BrokenPipe.into())
+        self.pieces.send(piece).map_err(|_| ErrorKind::BrokenPipe.into())
     }
 }
 

@@ -10,9 +10,11 @@
 //! - `registers`: what they have in their registers
 //! - `memory`: the memory of another process
 //! - `descriptor`: descriptors that go from one process to another
+//! - `inflate`: gzip members in memory
 //! - `sha256`: two digests of the same bytes
 
 mod descriptor;
+mod inflate;
 mod ipc;
 mod landlock;
 mod memory;
@@ -25,6 +27,7 @@ mod sha256;
 mod trace;
 
 pub use descriptor::{receive_descriptor, send_descriptor};
+pub use inflate::{Inflated, Inflater};
 pub use ipc::Ipc;
 pub use landlock::give_up_files;
 pub use memory::{read_memory, read_string, write_memory};
