@@ -101,29 +101,31 @@ mod x86 {
     #[inline]
     #[target_feature(enable = "sse4.1")]
     fn words(words: [u32; 4]) -> __m128i {
-        let [a, b, c, d] = words.map(u32::cast_signed);
-        _mm_set_epi32(d, c, b, a)
+        let [a, b, c, d] = words;
+        _mm_set_epi32(d.cast_signed(), c.cast_signed(), b.cast_signed(), a.cast_signed())
     }
 
-    /// FIPS 180-4, 6.2.2.
+    /// FIPS 180-4, 6.2.2. The loop has neither closures nor adaptors of iterators: those lack the features of the function
+    /// that they are in, and where they are not inlined, that costs more than everything else here.
     #[target_feature(enable = "sha,sse4.1")]
     pub(super) fn both(states: [&mut State; 2], blocks: &[[u8; 64]]) {
         let [first, second] = states;
-        let mut lanes = [Lane::new(first), Lane::new(second)];
+        let (mut one, mut other) = (Lane::new(first), Lane::new(second));
         for block in blocks {
-            let before = lanes;
+            let before = (one, other);
             let mut message = load(block);
-            for (part, constants) in message.iter().zip(&CONSTANTS) {
-                rounds(&mut lanes, *part, constants);
+            for n in 0..16 {
+                if n >= 4 {
+                    schedule(&mut message, n % 4);
+                }
+                let added = _mm_add_epi32(message[n % 4], words(CONSTANTS[n]));
+                one.rounds(added);
+                other.rounds(added);
             }
-            for constants in CONSTANTS[4..].as_chunks::<4>().0 {
-                schedule(&mut lanes, &mut message, constants);
-            }
-            for (lane, before) in lanes.iter_mut().zip(before) {
-                lane.add(before);
-            }
+            one.add(before.0);
+            other.add(before.1);
         }
-        [*first, *second] = lanes.map(|lane| lane.state());
+        (*first, *second) = (one.state(), other.state());
     }
 
     /// The sixteen words of a block, which are big-endian.
@@ -132,35 +134,25 @@ mod x86 {
     fn load(block: &[u8; 64]) -> [__m128i; 4] {
         let order = _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203);
         let (parts, _) = block.as_chunks::<16>();
-        std::array::from_fn(|n| {
+        let mut message = [order; 4];
+        for n in 0..4 {
             // SAFETY: A part is 16 bytes long, and need not be aligned.
             let part = unsafe { _mm_loadu_si128(parts[n].as_ptr().cast()) };
-            _mm_shuffle_epi8(part, order)
-        })
+            message[n] = _mm_shuffle_epi8(part, order);
+        }
+        message
     }
 
+    /// The next four words of the message, in place of the first ones.
     #[inline]
     #[target_feature(enable = "sha,sse4.1")]
-    fn rounds(lanes: &mut [Lane; 2], part: __m128i, constants: &[u32; 4]) {
-        let added = _mm_add_epi32(part, words(*constants));
-        for lane in lanes {
-            lane.rounds(added);
-        }
-    }
-
-    /// The next sixteen words of the message, and their rounds.
-    #[inline]
-    #[target_feature(enable = "sha,sse4.1")]
-    fn schedule(lanes: &mut [Lane; 2], message: &mut [__m128i; 4], constants: &[[u32; 4]; 4]) {
-        for n in 0..4 {
-            let [first, second, third, last] = [0, 1, 2, 3].map(|next| message[(n + next) % 4]);
-            let sum = _mm_add_epi32(
-                _mm_sha256msg1_epu32(first, second),
-                _mm_alignr_epi8::<4>(last, third),
-            );
-            message[n] = _mm_sha256msg2_epu32(sum, last);
-            rounds(lanes, message[n], &constants[n]);
-        }
+    fn schedule(message: &mut [__m128i; 4], first: usize) {
+        let last = message[(first + 3) % 4];
+        let sum = _mm_add_epi32(
+            _mm_sha256msg1_epu32(message[first], message[(first + 1) % 4]),
+            _mm_alignr_epi8::<4>(last, message[(first + 2) % 4]),
+        );
+        message[first] = _mm_sha256msg2_epu32(sum, last);
     }
 }
 
