@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Semaphore;
 
 use super::{
     error::{BuildError, Problem},
@@ -55,6 +56,8 @@ pub(super) struct Layers {
     /// By blob and diff ID.
     verified: Once<(Digest, Digest), Arc<LayerIndex>>,
     pub(super) unpacked: Once<(String, Digest), PathBuf>,
+    /// For those that are being unpacked: each has its threads, and some 15 MB of buffers.
+    pub(super) unpacking: Semaphore,
     pub(super) oddities: Once<Digest, Arc<Oddities>>,
     /// Small files that were read, by digest.
     pub(super) small: Once<Digest, Arc<[u8]>>,
@@ -81,6 +84,7 @@ impl Layers {
             indexed: Once::default(),
             verified: Once::default(),
             unpacked: Once::default(),
+            unpacking: Semaphore::new(SIDE_BY_SIDE),
             oddities: Once::default(),
             small: Once::default(),
         }

@@ -89,6 +89,8 @@ impl Layers {
                 let blob = layer.descriptor.digest;
                 let turn = self.turns.wait(&blob).await;
                 let passing = self.passing(shared, layer).await?;
+                // Nobody closes it.
+                let _room = self.unpacking.acquire().await;
                 let (store, engine) = (self.store.clone(), engine.clone());
                 let unpacked = shared
                     .blocking(move || unpack_blob(&store, &engine, &diff_id, &passing))

@@ -101,11 +101,21 @@ impl<R: BufRead> Read for Gunzip<R> {
                 Source::Stream(stream) => return stream.read(buffer),
                 Source::Members(members) => {
                     let end = members.end()?;
-                    self.output.resize(MEMBER, 0);
-                    (self.given, self.filled) = (0, 0);
-                    match members.inflate(end, &mut self.output) {
-                        Some(filled) => self.filled = filled,
+                    // Where there is room, it need not be copied.
+                    let large = buffer.len() >= MEMBER;
+                    let inflated = match large {
+                        true => members.inflate(end, buffer),
+                        false => {
+                            self.output.resize(MEMBER, 0);
+                            members.inflate(end, &mut self.output)
+                        }
+                    };
+                    match inflated {
                         None => self.go_on_as_stream(),
+                        // Empty members are legal, and not the end.
+                        Some(0) => {}
+                        Some(length) if large => return Ok(length),
+                        Some(length) => (self.given, self.filled) = (0, length),
                     }
                 }
             }
@@ -150,7 +160,7 @@ impl<R: BufRead> Members<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{BufReader, Write};
 
     use flate2::{Compression, write::GzEncoder};
     use proptest::prelude::*;
@@ -173,9 +183,19 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    /// Read in small pieces, and in large ones.
     fn gunzip(blob: &[u8]) -> io::Result<Vec<u8>> {
         let mut found = Vec::new();
-        Gunzip::new(blob).read_to_end(&mut found).map(|_| found)
+        let read = Gunzip::new(blob).read_to_end(&mut found);
+        let mut large = BufReader::with_capacity(MEMBER, Gunzip::new(blob));
+        let mut again = Vec::new();
+        while let Ok(bytes @ [_, ..]) = large.fill_buf() {
+            again.extend_from_slice(bytes);
+            let length = bytes.len();
+            large.consume(length);
+        }
+        assert!(found == again || read.is_err());
+        read.map(|_| found)
     }
 
     fn as_stream(blob: &[u8]) -> io::Result<Vec<u8>> {

@@ -14,17 +14,29 @@ use libdeflater::{CompressionLvl, Compressor};
 /// Bytes before compression.
 pub(super) const MEMBER: usize = 1 << 20;
 
+/// A member, in buffers that are used again: what is new has to be mapped and filled by the kernel, which takes longer
+/// than copying it.
+#[derive(Default)]
+struct Member {
+    input: Vec<u8>,
+    /// As large as it can become.
+    output: Vec<u8>,
+    /// How much of that it has become.
+    length: usize,
+}
+
 /// Something to compress, and where to send the result.
-type Job = (Vec<u8>, mpsc::SyncSender<io::Result<Vec<u8>>>);
+type Job = (Member, mpsc::SyncSender<io::Result<Member>>);
 
 /// Compresses what is written to it into `blob`.
 pub(super) struct Members<W> {
     blob: W,
     /// The member that is being filled.
-    input: Vec<u8>,
+    current: Member,
+    spare: Vec<Member>,
     jobs: mpsc::SyncSender<Job>,
     /// Members that are being compressed, in order.
-    pending: VecDeque<mpsc::Receiver<io::Result<Vec<u8>>>>,
+    pending: VecDeque<mpsc::Receiver<io::Result<Member>>>,
     most_pending: usize,
     wrote: bool,
 }
@@ -41,7 +53,8 @@ impl<W: Write> Members<W> {
         }
         Self {
             blob,
-            input: Vec::with_capacity(MEMBER),
+            current: Member::default(),
+            spare: Vec::new(),
             jobs,
             pending: VecDeque::new(),
             most_pending,
@@ -52,7 +65,7 @@ impl<W: Write> Members<W> {
     /// Compresses what is left, and writes what is pending.
     pub(super) fn finish(mut self) -> io::Result<()> {
         // Nothing at all is still one member: an empty file is not gzip.
-        if !self.input.is_empty() || !self.wrote {
+        if !self.current.input.is_empty() || !self.wrote {
             self.send()?;
         }
         while !self.pending.is_empty() {
@@ -65,9 +78,10 @@ impl<W: Write> Members<W> {
         if self.pending.len() >= self.most_pending {
             self.receive()?;
         }
-        let input = mem::replace(&mut self.input, Vec::with_capacity(MEMBER));
+        let next = self.spare.pop().unwrap_or_default();
+        let member = mem::replace(&mut self.current, next);
         let (result, receiver) = mpsc::sync_channel(1);
-        self.jobs.send((input, result)).map_err(|_| gone())?;
+        self.jobs.send((member, result)).map_err(|_| gone())?;
         self.pending.push_back(receiver);
         self.wrote = true;
         Ok(())
@@ -77,16 +91,21 @@ impl<W: Write> Members<W> {
         let Some(receiver) = self.pending.pop_front() else {
             return Ok(());
         };
-        let member = receiver.recv().map_err(|_| gone())??;
-        self.blob.write_all(&member)
+        let mut member = receiver.recv().map_err(|_| gone())??;
+        self.blob.write_all(&member.output[..member.length])?;
+        member.input.clear();
+        self.spare.push(member);
+        Ok(())
     }
 }
 
 impl<W: Write> Write for Members<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = bytes.len().min(MEMBER - self.input.len());
-        self.input.extend_from_slice(&bytes[..length]);
-        if self.input.len() == MEMBER {
+        let input = &mut self.current.input;
+        let length = bytes.len().min(MEMBER - input.len());
+        input.reserve_exact(MEMBER - input.len());
+        input.extend_from_slice(&bytes[..length]);
+        if input.len() == MEMBER {
             self.send()?;
         }
         Ok(length)
@@ -108,14 +127,14 @@ fn work(jobs: &Mutex<mpsc::Receiver<Job>>, level: i32) {
     let mut compressor = Compressor::new(level);
     loop {
         let job = jobs.lock().map(|jobs| jobs.recv());
-        let Ok(Ok((input, result))) = job else { return };
-        let mut member = vec![0; compressor.gzip_compress_bound(input.len())];
-        let compressed = compressor
-            .gzip_compress(&input, &mut member)
-            .map_err(io::Error::other);
+        let Ok(Ok((mut member, result))) = job else { return };
+        let Member { input, output, .. } = &mut member;
+        let most = compressor.gzip_compress_bound(input.len());
+        output.resize(most.max(output.len()), 0);
+        let compressed = compressor.gzip_compress(input, output);
         // Nobody waits for it when the build has failed meanwhile.
-        _ = result.send(compressed.map(|length| {
-            member.truncate(length);
+        _ = result.send(compressed.map_err(io::Error::other).map(|length| {
+            member.length = length;
             member
         }));
     }

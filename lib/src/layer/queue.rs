@@ -7,12 +7,14 @@ use std::{
     thread::Scope,
 };
 
-/// Passed on at once, in bytes.
-const PIECE: usize = 256 << 10;
+use super::gzip::MEMBER;
+
+/// Passed on at once, in bytes: a member of our gzip, which is decompressed right into it.
+const PIECE: usize = MEMBER;
 /// Pieces that wait where one thread is as fast as the other.
-const AHEAD: usize = 4;
-/// Pieces that wait where one of them is slow with many small files, and fast with few large ones: 8 MiB.
-const FAR_AHEAD: usize = 32;
+const AHEAD: usize = 2;
+/// Pieces that wait where one of them is slow with many small files, and fast with few large ones.
+const FAR_AHEAD: usize = 4;
 
 /// A buffer, and how much of it is filled.
 struct Piece {
@@ -72,7 +74,7 @@ pub struct Reader {
     taken: usize,
 }
 
-/// Both ends of a queue for a layer's tar, in which up to 8 MiB wait to be taken.
+/// Both ends of a queue for a layer's tar, in which up to 4 MiB wait to be taken.
 pub fn queue() -> (Writer, Reader) {
     of_pieces(FAR_AHEAD)
 }
