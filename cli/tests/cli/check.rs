@@ -1,8 +1,11 @@
 //! `rbuild check`, and times and compression of `rbuild build`.
 
+use std::{ffi::OsStr, fs};
+
+use rbuild_testutils::need;
 use serde_json::Value;
 
-use crate::common::Place;
+use crate::common::{PROGRAM, Place};
 
 const FILE: &str = "FROM scratch AS Base\nCOPY a /\nMAINTAINER me\nWORKDIR x\n";
 
@@ -119,4 +122,49 @@ fn a_time_makes_images_the_same() {
         compressed[0] != compressed[1] && compressed[1] != compressed[2],
         "{compressed:?}"
     );
+}
+
+#[test]
+fn one_processor_and_many_make_the_same() {
+    if need("taskset").is_none() {
+        return;
+    }
+    let place = Place::new();
+    place.write(
+        "app/Containerfile",
+        "FROM scratch\nCOPY . /app\nCOPY large /again\n",
+    );
+    for number in 0..300 {
+        let text = format!("{number} ").repeat(number * 7);
+        place.write(&format!("app/{}/{number}", number % 7), &text);
+    }
+    fs::write(place.path("app/large"), half_random(3_000_000)).unwrap();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let first = allowed.unwrap().trim().split([',', '-']).next().unwrap();
+    for how in ["gzip", "gzip:9", "zstd", "none"] {
+        let build = |store: &str, before: &[&str]| {
+            let build = ["build", "-q", "--timestamp=1000", "--compression", how, "app"];
+            let words = [before, &[PROGRAM, "--root", store], &build].concat();
+            let (program, arguments) = words.split_first().unwrap();
+            let mut command = place.command_through(OsStr::new(program), arguments);
+            place.finish(&command.output().unwrap()).succeeded().stdout
+        };
+        let one = build(&format!("one-{how}"), &["taskset", "-c", first]);
+        let many = build(&format!("many-{how}"), &[]);
+        assert!(one.starts_with("sha256:"), "{one}");
+        assert_eq!(one, many, "{how}");
+    }
+}
+
+/// Bytes that compress somewhat, and differently everywhere.
+fn half_random(length: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 60) as u8
+    };
+    (0..length).map(|_| next()).collect()
 }
