@@ -148,7 +148,7 @@ struct Seen<'a, R> {
     input: R,
     size: u64,
     tar: Hasher,
-    /// Of the file whose data is being taken. Both at once: that costs little more than one.
+    /// Of the file whose data is being taken.
     file: Option<Hasher>,
     tee: Option<&'a mut dyn Write>,
     /// So many bytes that were not taken yet have been given to `tee`.
@@ -190,9 +190,9 @@ impl<R: BufRead> BufRead for Seen<'_, R> {
         // It is there already, and cannot fail.
         let bytes = self.input.fill_buf().unwrap_or_default();
         let bytes = bytes.get(..length).unwrap_or_default();
-        match &mut self.file {
-            Some(file) => self.tar.update_both(file, bytes),
-            None => self.tar.update(bytes),
+        self.tar.update(bytes);
+        if let Some(file) = &mut self.file {
+            file.update(bytes);
         }
         self.size += bytes.len() as u64;
         self.passed_on = self.passed_on.saturating_sub(length);

@@ -1,4 +1,4 @@
-//! The system calls and instructions that rbuild cannot use through safe wrappers, and its only `unsafe` code.
+//! The system calls, and a decompressor, that rbuild cannot use through safe wrappers: its only `unsafe` code.
 //!
 //! - `process`: [`fork`] without `exec`, and [`Child`]
 //! - `namespace`: [`unshare`], the loopback interface, the session keyring
@@ -11,7 +11,6 @@
 //! - `memory`: the memory of another process
 //! - `descriptor`: descriptors that go from one process to another
 //! - `inflate`: gzip members in memory
-//! - `sha256`: two digests of the same bytes
 
 mod descriptor;
 mod inflate;
@@ -23,7 +22,6 @@ mod namespace;
 mod process;
 mod registers;
 pub mod seccomp;
-mod sha256;
 mod trace;
 
 pub use descriptor::{receive_descriptor, send_descriptor};
@@ -35,5 +33,4 @@ pub use mount::{MountAttributes, set_mount_attributes};
 pub use namespace::{loopback_up, new_session_keyring, unshare};
 pub use process::{Child, Ended, Keep, default_signals, fork, launching};
 pub use registers::Registers;
-pub use sha256::sha256_both;
 pub use trace::{Stop, Tracee};
