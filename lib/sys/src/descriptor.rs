@@ -11,6 +11,10 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg,
 };
 
+/// The flags that [`send_descriptor`] has for `sendmsg`, by which a filter can know it: one of them is of no use to Unix
+/// sockets.
+pub const SENDING: u32 = SendFlags::NOSIGNAL.union(SendFlags::CONFIRM).bits();
+
 /// Sends a copy of a descriptor through a Unix socket.
 pub fn send_descriptor(socket: impl AsFd, descriptor: impl AsFd) -> io::Result<()> {
     let descriptors = [descriptor.as_fd()];
@@ -18,7 +22,8 @@ pub fn send_descriptor(socket: impl AsFd, descriptor: impl AsFd) -> io::Result<(
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
     // One byte: a message of nothing is none.
-    sendmsg(socket, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)?;
+    let flags = SendFlags::from_bits_retain(SENDING);
+    sendmsg(socket, &[IoSlice::new(&[0])], &mut control, flags)?;
     Ok(())
 }
 

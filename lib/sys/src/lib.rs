@@ -24,7 +24,7 @@ mod registers;
 pub mod seccomp;
 mod trace;
 
-pub use descriptor::{receive_descriptor, send_descriptor};
+pub use descriptor::{SENDING, receive_descriptor, send_descriptor};
 pub use inflate::{Inflated, Inflater};
 pub use ipc::Ipc;
 pub use landlock::give_up_files;

@@ -399,6 +399,14 @@ fn kind(kind: i32) -> Condition {
     }
 }
 
+/// A pointer to nothing.
+fn nothing(argument: u8) -> Condition {
+    Condition {
+        argument,
+        test: Test::Equal(0),
+    }
+}
+
 fn none_of(argument: u8, mask: u64) -> Condition {
     Condition {
         argument,
@@ -428,6 +436,11 @@ fn by_arguments(network: Network) -> Vec<Rule> {
         rule(libc::SYS_socket, &[is(0, libc::AF_INET6 as u64)], reach),
         rule(libc::SYS_socket, &[is(0, libc::AF_NETLINK as u64)], reach),
         rule(libc::SYS_socket, &[], fail(libc::EAFNOSUPPORT)),
+        // As the listener itself is sent, before anybody listens.
+        rule(libc::SYS_sendmsg, &[is(2, rbuild_sys::SENDING.into())], allow),
+        // To and from no name in particular.
+        rule(libc::SYS_sendto, &[nothing(4)], allow),
+        rule(libc::SYS_recvfrom, &[nothing(4)], allow),
         rule(
             libc::SYS_inotify_rm_watch,
             &[is(1, MARKER as u64)],

@@ -18,6 +18,17 @@ use super::{
     calls::{Handler, TABLES},
 };
 
+/// What the kernel may be told to do after all, and may take long.
+const CONNECTIONS: [nix::libc::c_long; 7] = [
+    nix::libc::SYS_connect,
+    nix::libc::SYS_sendto,
+    nix::libc::SYS_sendmsg,
+    nix::libc::SYS_sendmmsg,
+    nix::libc::SYS_recvfrom,
+    nix::libc::SYS_recvmsg,
+    nix::libc::SYS_recvmmsg,
+];
+
 /// Handlers by the numbers of their calls.
 pub(super) struct Handlers(Vec<Option<Handler>>);
 
@@ -44,10 +55,10 @@ impl Handlers {
             .collect()
     }
 
-    /// Those of them that the kernel never makes: a connection that is under way is left to it.
+    /// Those of them that the kernel never makes: what waits for others is left to it.
     pub fn prompt(&self) -> Vec<u32> {
         let mut numbers = self.numbers();
-        numbers.retain(|number| i64::from(*number) != nix::libc::SYS_connect);
+        numbers.retain(|number| !CONNECTIONS.contains(&(*number).into()));
         numbers
     }
 

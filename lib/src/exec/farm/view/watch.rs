@@ -50,6 +50,14 @@ impl View {
         File::create_new(&path).map(|_| path).map_err(errno)
     }
 
+    /// A directory that is no part of the root, and a name in it where nothing is.
+    pub fn aside(&self) -> Result<(OwnedFd, String), Errno> {
+        let path = self.farm.fresh();
+        let directory = open_place(path.parent().ok_or(Errno::NOENT)?)?;
+        let name = path.file_name().and_then(std::ffi::OsStr::to_str);
+        Ok((directory, name.ok_or(Errno::NOENT)?.to_owned()))
+    }
+
     /// Lets those who watch a file know that something about it has changed that the disk does not show.
     pub(super) fn announce(&self, node: &Node) {
         if self.is_watched.load(Ordering::Relaxed) && self.meta(node).shared.is_none() {

@@ -5,11 +5,12 @@
 //! - `named`: paths and descriptors among the arguments; `open`, `stat`, `names`, `owners`, `xattrs`, `cwd`: files
 //! - `inotify`: watches on files
 //! - `ipc`: shared memory, semaphores, message queues
-//! - `sockets`: those that have names
+//! - `sockets`: those that have names; `datagrams`: those of them for messages
 //! - `own`: what a process says or asks about itself
 
 mod capabilities;
 mod cwd;
+mod datagrams;
 mod ids;
 mod inotify;
 mod ipc;
@@ -49,4 +50,5 @@ pub(crate) const TABLES: &[Table] = &[
     inotify::TABLE,
     ipc::TABLE,
     sockets::TABLE,
+    datagrams::TABLE,
 ];

@@ -4,7 +4,7 @@
 //! So a Unix socket begins as a *placeholder*, which can name no file, and the real one, connected or listening, is put
 //! in its place when the process says what for. No Unix socket of a run could be connected to anything else then,
 //! whichever descriptor a thread of it puts where: so `connect` and `bind` of all other sockets are left to the kernel,
-//! and what is sent is sent without asking. Messages that need no connection are the exception: a run's have one.
+//! and what is sent is sent without asking. For messages that need no connection there is [`datagrams`](super::datagrams).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,13 +13,14 @@ use std::{
         fd::{AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use nix::libc;
 use rustix::{
-    fs::FileType,
+    fs::{FileType, fstat, rename, stat},
     io::Errno,
     net::{
         AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
@@ -27,7 +28,7 @@ use rustix::{
     },
 };
 
-use super::Table;
+use super::{Table, datagrams};
 use crate::exec::{
     farm::{Key, Want},
     supervised::{Answer, Asked, Reply},
@@ -56,80 +57,124 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// What the run's sockets are.
 #[derive(Debug, Default)]
-pub(crate) struct Sockets(Mutex<Known>);
+pub(crate) struct Sockets {
+    known: Mutex<Known>,
+    pub(super) mail: Mutex<datagrams::Mail>,
+}
 
 #[derive(Debug, Default)]
-struct Known {
+pub(super) struct Known {
     /// What should be in place of a placeholder, by its inode.
     placeholders: HashMap<u64, SocketType>,
     /// Abstract names of the run.
     names: HashSet<Vec<u8>>,
     /// Addresses as the run knows them: of sockets and of whom they are connected to, by their inodes, and of sockets'
     /// files.
-    own: HashMap<u64, Vec<u8>>,
+    pub(super) own: HashMap<u64, Vec<u8>>,
     peers: HashMap<u64, Vec<u8>>,
     files: HashMap<Key, Vec<u8>>,
+    /// Addresses of listening sockets by what the kernel takes for their names, which accepted ones have as well.
+    real: HashMap<Vec<u8>, Vec<u8>>,
     /// What sets them apart from all others of the machine.
-    prefix: Option<[u8; 16]>,
+    prefix: Option<String>,
 }
 
 impl Sockets {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a socket is a placeholder for one of a kind.
+    pub(super) fn is_placeholder(&self, inode: u64, kind: SocketType) -> bool {
+        self.known().placeholders.get(&inode) == Some(&kind)
+    }
+
+    /// Something else is in place of a placeholder.
+    pub(super) fn is_placed(&self, inode: u64) {
+        self.known().placeholders.remove(&inode);
+    }
+
+    /// Says whom a socket is connected to, by an address.
+    pub(super) fn set_peer(&self, inode: u64, address: Option<Vec<u8>>) {
+        let mut known = self.known();
+        match address {
+            Some(address) => known.peers.insert(inode, address),
+            None => known.peers.remove(&inode),
+        };
     }
 
     /// The name that an abstract name of the run has on this machine, where others could take or guess it otherwise.
     fn abstract_name(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
         let mut known = self.known();
-        let prefix = match known.prefix {
-            Some(prefix) => prefix,
+        let prefix = match &known.prefix {
+            Some(prefix) => prefix.clone(),
             None => {
-                let mut prefix = [0; 16];
+                let mut random = [0; 16];
                 fs::File::open("/dev/urandom")
-                    .and_then(|mut random| std::io::Read::read_exact(&mut random, &mut prefix))
+                    .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut random))
                     .map_err(crate::exec::supervised::asked::errno)?;
-                known.prefix = Some(prefix);
-                prefix
+                let prefix = format!("{:032x}", u128::from_ne_bytes(random));
+                known.prefix.insert(prefix).clone()
             }
         };
-        Ok([prefix.as_slice(), name].concat())
+        Ok([prefix.as_bytes(), name].concat())
     }
 }
 
 /// `socket`, of Unix sockets; the filter knows the others.
 fn make(asked: &Asked<'_>) -> Reply {
     let (kind, flags) = kind(asked.int(1))?;
-    let other = SocketFlags::CLOEXEC | (flags & SocketFlags::NONBLOCK);
-    let file = socket_with(AddressFamily::NETLINK, SocketType::RAW, other, None)?;
-    let inode = rustix::fs::fstat(&file)?.st_ino;
-    let mut known = asked.shared().sockets.known();
-    if known.placeholders.len() >= MOST {
-        return Err(Errno::NFILE);
-    }
-    known.placeholders.insert(inode, kind);
+    let file = nobody(asked, kind)?;
+    rustix::io::ioctl_fionbio(&file, flags.contains(SocketFlags::NONBLOCK))?;
     Ok(Answer::Descriptor {
         file,
         close_on_exec: flags.contains(SocketFlags::CLOEXEC),
     })
 }
 
-/// What a Unix socket of the run is, and its flags: one for messages has a connection.
+/// A new placeholder for a socket of a kind.
+pub(super) fn nobody(asked: &Asked<'_>, kind: SocketType) -> Result<OwnedFd, Errno> {
+    let sockets = &asked.shared().sockets;
+    let file = socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    let inode = rustix::fs::fstat(&file)?.st_ino;
+    let mut known = sockets.known();
+    if known.placeholders.len() >= MOST {
+        return Err(Errno::NFILE);
+    }
+    known.placeholders.insert(inode, kind);
+    drop(known);
+    if kind == SocketType::DGRAM {
+        let mut mail = sockets.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        mail.is_used = true;
+    }
+    Ok(file)
+}
+
+/// What a Unix socket of the run is, and its flags.
 fn kind(asked: i32) -> Result<(SocketType, SocketFlags), Errno> {
     let flags = SocketFlags::from_bits_truncate(asked.cast_unsigned() & !0xf);
     match asked & 0xf {
         libc::SOCK_STREAM => Ok((SocketType::STREAM, flags)),
-        libc::SOCK_DGRAM | libc::SOCK_RAW | libc::SOCK_SEQPACKET => Ok((SocketType::SEQPACKET, flags)),
+        // As the kernel has it.
+        libc::SOCK_DGRAM | libc::SOCK_RAW => Ok((SocketType::DGRAM, flags)),
+        libc::SOCK_SEQPACKET => Ok((SocketType::SEQPACKET, flags)),
         _ => Err(Errno::PROTONOSUPPORT),
     }
 }
 
-/// `socketpair`, of sockets for messages; the kernel makes the others.
+/// `socketpair`, of sockets for messages, which become ones for packets; the kernel makes the others.
 fn make_pair(asked: &Asked<'_>) -> Reply {
     if asked.int(0) != libc::AF_UNIX {
         return Err(Errno::OPNOTSUPP);
     }
-    let (kind, flags) = kind(asked.int(1))?;
-    let (one, other) = socketpair(AddressFamily::UNIX, kind, flags | SocketFlags::CLOEXEC, None)?;
+    let (_, flags) = kind(asked.int(1))?;
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    let (one, other) = socketpair(family, kind, flags | SocketFlags::CLOEXEC, None)?;
     // Written to before they are given, so that nothing is left behind if it cannot be told.
     asked.write(asked.word(3), &[0; 8])?;
     let close_on_exec = flags.contains(SocketFlags::CLOEXEC);
@@ -141,16 +186,21 @@ fn make_pair(asked: &Asked<'_>) -> Reply {
     Answer::DONE
 }
 
-/// What a placeholder is for, and which flags it has by now: whether it waits, and whether it is closed on exec.
-struct Placeholder {
+/// What a placeholder is for, and which flags it has by now.
+pub(super) struct Placeholder {
     inode: u64,
     kind: SocketType,
-    waits: bool,
-    close_on_exec: bool,
+    modes: Modes,
+}
+
+/// Whether a descriptor waits, and whether it is closed on exec.
+pub(super) struct Modes {
+    pub waits: bool,
+    pub close_on_exec: bool,
 }
 
 /// The inode of a socket; `None` if a descriptor is anything else.
-fn inode(asked: &Asked<'_>, descriptor: i32) -> Result<Option<u64>, Errno> {
+pub(super) fn inode(asked: &Asked<'_>, descriptor: i32) -> Result<Option<u64>, Errno> {
     let Ok(link) = fs::read_link(asked.descriptor_path(descriptor)) else {
         return Err(Errno::BADF);
     };
@@ -180,7 +230,12 @@ fn tell(asked: &Asked<'_>, whose: Whose) -> Reply {
         };
         match addresses.get(&inode) {
             Some(address) => address.clone(),
-            None if !known.placeholders.contains_key(&inode) => return Ok(Answer::Proceed),
+            // It has a name, and nobody at the other end.
+            None if known.own.contains_key(&inode) => return Err(Errno::NOTCONN),
+            None if !known.placeholders.contains_key(&inode) => match accepted(&known, inode) {
+                Some(address) if whose == Whose::Own => address,
+                _ => return Ok(Answer::Proceed),
+            },
             None if whose == Whose::Peer => return Err(Errno::NOTCONN),
             None => FAMILY.to_vec(),
         }
@@ -193,6 +248,20 @@ fn tell(asked: &Asked<'_>, whose: Whose) -> Reply {
     Answer::DONE
 }
 
+/// The address of a socket that was accepted.
+fn accepted(known: &Known, inode: u64) -> Option<Vec<u8>> {
+    if known.real.is_empty() {
+        return None;
+    }
+    let table = fs::read("/proc/net/unix").ok()?;
+    let inode = inode.to_string();
+    let name = table.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+        (words.nth(6)? == inode.as_bytes()).then(|| words.collect::<Vec<_>>().join(&b' '))
+    })?;
+    known.real.get(&name).cloned()
+}
+
 /// `None` if a descriptor is none, but another socket or anything else.
 fn placeholder(asked: &Asked<'_>, descriptor: i32) -> Result<Option<Placeholder>, Errno> {
     let Some(inode) = inode(asked, descriptor)? else {
@@ -201,6 +270,12 @@ fn placeholder(asked: &Asked<'_>, descriptor: i32) -> Result<Option<Placeholder>
     let Some(kind) = asked.shared().sockets.known().placeholders.get(&inode).copied() else {
         return Ok(None);
     };
+    let modes = modes(asked, descriptor)?;
+    Ok(Some(Placeholder { inode, kind, modes }))
+}
+
+/// The flags that one of its descriptors has.
+pub(super) fn modes(asked: &Asked<'_>, descriptor: i32) -> Result<Modes, Errno> {
     let info = fs::read_to_string(format!("/proc/{}/fdinfo/{descriptor}", asked.thread()));
     asked.still()?;
     let info = info.map_err(|_| Errno::BADF)?;
@@ -208,19 +283,19 @@ fn placeholder(asked: &Asked<'_>, descriptor: i32) -> Result<Option<Placeholder>
     let flags = flags
         .and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok())
         .unwrap_or_default();
-    Ok(Some(Placeholder {
-        inode,
-        kind,
+    Ok(Modes {
         waits: flags & libc::O_NONBLOCK == 0,
         close_on_exec: flags & libc::O_CLOEXEC != 0,
-    }))
+    })
 }
 
 /// The name in a Unix socket's address.
-enum Name {
+pub(super) enum Name {
     Path(Vec<u8>),
     Abstract(Vec<u8>),
     None,
+    /// `AF_UNSPEC`: nobody any more.
+    Nobody,
 }
 
 /// `AF_UNIX`, as an address begins; and all of the address of a socket without a name.
@@ -228,24 +303,27 @@ const FAMILY: [u8; 2] = (libc::AF_UNIX as u16).to_ne_bytes();
 
 impl Name {
     /// As an address.
-    fn address(&self) -> Vec<u8> {
+    pub fn address(&self) -> Vec<u8> {
         match self {
             Self::Path(path) => [&FAMILY, path.as_slice(), &[0]].concat(),
             Self::Abstract(name) => [&FAMILY, [0].as_slice(), name].concat(),
-            Self::None => FAMILY.to_vec(),
+            Self::None | Self::Nobody => FAMILY.to_vec(),
         }
     }
 }
 
-fn name(asked: &Asked<'_>) -> Result<Name, Errno> {
-    let length = usize::try_from(asked.int(2)).map_err(|_| Errno::INVAL)?;
+/// The name in an address of the process's.
+pub(super) fn name_at(asked: &Asked<'_>, at: u64, length: i32) -> Result<Name, Errno> {
+    let length = usize::try_from(length).map_err(|_| Errno::INVAL)?;
     if !(2..=ADDRESS).contains(&length) {
         return Err(Errno::INVAL);
     }
-    let bytes = asked.bytes(asked.word(1), length)?;
+    let bytes = asked.bytes(at, length)?;
     let (family, name) = bytes.split_first_chunk().ok_or(Errno::INVAL)?;
-    if i32::from(u16::from_ne_bytes(*family)) != libc::AF_UNIX {
-        return Err(Errno::INVAL);
+    match i32::from(u16::from_ne_bytes(*family)) {
+        libc::AF_UNIX => {}
+        libc::AF_UNSPEC => return Ok(Name::Nobody),
+        _ => return Err(Errno::INVAL),
     }
     Ok(match name.first() {
         None => Name::None,
@@ -255,14 +333,17 @@ fn name(asked: &Asked<'_>) -> Result<Name, Errno> {
 }
 
 fn connect_to(asked: &Asked<'_>) -> Reply {
+    if let Some(answer) = datagrams::connect(asked)? {
+        return Ok(answer);
+    }
     let descriptor = asked.int(0);
     let Some(placeholder) = placeholder(asked, descriptor)? else {
         return Ok(Answer::Proceed);
     };
-    let name = name(asked)?;
+    let name = name_at(asked, asked.word(1), asked.int(2))?;
     let mut peer = name.address();
     let (address, file) = match &name {
-        Name::None => return Err(Errno::INVAL),
+        Name::None | Name::Nobody => return Err(Errno::INVAL),
         Name::Abstract(name) => {
             if !asked.shared().sockets.known().names.contains(name) {
                 return Err(Errno::CONNREFUSED);
@@ -302,7 +383,7 @@ fn connect_to(asked: &Asked<'_>) -> Reply {
             remember(asked, &socket, |known, inode| _ = known.peers.insert(inode, peer))?;
             put(asked, descriptor, &placeholder, &socket)
         }
-        Err(Errno::AGAIN) if placeholder.waits => Ok(Answer::Later(Box::new(move |asked| {
+        Err(Errno::AGAIN) if placeholder.modes.waits => Ok(Answer::Later(Box::new(move |asked| {
             let _file = file;
             loop {
                 std::thread::sleep(PAUSE);
@@ -325,6 +406,10 @@ fn bind_to(asked: &Asked<'_>) -> Reply {
     let Some(placeholder) = placeholder(asked, descriptor)? else {
         return Ok(Answer::Proceed);
     };
+    let name = name_at(asked, asked.word(1), asked.int(2))?;
+    if placeholder.kind == SocketType::DGRAM {
+        return datagrams::bind(asked, descriptor, &placeholder, &name);
+    }
     let socket = socket_with(
         AddressFamily::UNIX,
         placeholder.kind,
@@ -332,26 +417,36 @@ fn bind_to(asked: &Asked<'_>) -> Reply {
         None,
     )?;
     let sockets = &asked.shared().sockets;
-    let name = name(asked)?;
     match &name {
         // Nobody could know the name that it would get.
-        Name::None => return Err(Errno::INVAL),
+        Name::None | Name::Nobody => return Err(Errno::INVAL),
         Name::Abstract(name) => {
             let real = sockets.abstract_name(name)?;
             bind(&socket, &SocketAddrUnix::new_abstract_name(&real)?)?;
-            sockets.known().names.insert(name.clone());
+            let seen = [b"@", real.as_slice()].concat();
+            let mut known = sockets.known();
+            known.real.insert(seen, [&FAMILY, [0].as_slice(), name].concat());
+            known.names.insert(name.clone());
         }
         Name::Path(path) => {
             let (view, asker) = (&*asked.shared().view, asked.asker()?);
             let base = view.node(asked.process().directory())?;
+            let (aside, other) = view.aside()?;
+            let mut real = format!("/proc/self/fd/{}/{other}", aside.as_raw_fd());
             let made = view.make_with(&asker, &base, path, 0o777, |path| {
-                bind(&socket, &SocketAddrUnix::new(path)?)
+                let parent = Path::new(path).parent().unwrap_or(Path::new("."));
+                if fstat(&aside)?.st_dev != stat(parent)?.st_dev {
+                    real = path.to_owned();
+                    return bind(&socket, &SocketAddrUnix::new(path)?);
+                }
+                // The kernel remembers what it was bound to, which is like no other name of the machine.
+                bind(&socket, &SocketAddrUnix::new(&real)?)?;
+                rename(&real, path)
             });
-            let file = made.map_err(|error| match error {
-                Errno::EXIST => Errno::ADDRINUSE,
-                other => other,
-            })?;
-            sockets.known().files.insert(file.key(), name.address());
+            let file = made.map_err(datagrams::in_use)?;
+            let mut known = sockets.known();
+            known.files.insert(file.key(), name.address());
+            known.real.insert(real.into_bytes(), name.address());
         }
     }
     // From now on it cannot be connected.
@@ -363,7 +458,11 @@ fn bind_to(asked: &Asked<'_>) -> Reply {
 }
 
 /// Notes something of a socket by its inode.
-fn remember(asked: &Asked<'_>, socket: &OwnedFd, note: impl FnOnce(&mut Known, u64)) -> Result<(), Errno> {
+pub(super) fn remember(
+    asked: &Asked<'_>,
+    socket: &OwnedFd,
+    note: impl FnOnce(&mut Known, u64),
+) -> Result<(), Errno> {
     let inode = rustix::fs::fstat(socket)?.st_ino;
     let mut known = asked.shared().sockets.known();
     // Inodes are given again.
@@ -374,16 +473,11 @@ fn remember(asked: &Asked<'_>, socket: &OwnedFd, note: impl FnOnce(&mut Known, u
 }
 
 /// Puts a socket in place of its placeholder.
-fn put(asked: &Asked<'_>, descriptor: i32, placeholder: &Placeholder, socket: &OwnedFd) -> Reply {
-    if placeholder.waits {
+pub(super) fn put(asked: &Asked<'_>, descriptor: i32, placeholder: &Placeholder, socket: &OwnedFd) -> Reply {
+    if placeholder.modes.waits {
         rustix::io::ioctl_fionbio(socket, false)?;
     }
-    asked.replace(descriptor, socket, placeholder.close_on_exec)?;
-    asked
-        .shared()
-        .sockets
-        .known()
-        .placeholders
-        .remove(&placeholder.inode);
+    asked.replace(descriptor, socket, placeholder.modes.close_on_exec)?;
+    asked.shared().sockets.is_placed(placeholder.inode);
     Answer::DONE
 }

@@ -242,6 +242,40 @@ static void connect_all(int type, const char *how) {
     }
 }
 
+static struct sockaddr_un either = {.sun_family = AF_UNIX};
+
+static void *rename_either(void *unused) {
+    char *path = beside("messages");
+    for (int round = 0; round < 200000; round++)
+        strcpy(either.sun_path, round & 1 ? path : "/own");
+    return unused;
+}
+
+// Whoever sends them, and however: nobody outside gets any.
+static void messages(struct sockaddr_un *address) {
+    struct sockaddr_un own = {.sun_family = AF_UNIX, .sun_path = "/own"};
+    int sockets[3];
+    for (int at = 0; at < 3; at++)
+        sockets[at] = socket(AF_UNIX, SOCK_DGRAM, 0);
+    if (bind(sockets[1], (void *)&own, sizeof own) || connect(sockets[2], (void *)&own, sizeof own))
+        escaped("no messages of its own");
+    struct iovec part = {"x", 1};
+    struct mmsghdr many = {.msg_hdr = {address, sizeof *address, &part, 1, NULL, 0, 0}};
+    for (int at = 0; at < 3; at++) {
+        refused("a message", sendto(sockets[at], "x", 1, 0, (void *)address, sizeof *address));
+        refused("a message in parts", sendmsg(sockets[at], &many.msg_hdr, 0));
+        refused("many messages", sendmmsg(sockets[at], &many, 1, 0));
+    }
+    pthread_t other;
+    pthread_create(&other, NULL, rename_either, NULL);
+    for (int round = 0; round < 500; round++) {
+        sendto(sockets[round % 3], "x", 1, MSG_DONTWAIT, (void *)&either, sizeof either);
+        many.msg_hdr.msg_name = &either;
+        sendmsg(sockets[round % 3], &many.msg_hdr, MSG_DONTWAIT);
+    }
+    pthread_join(other, NULL);
+}
+
 static void sockets(void) {
     connect_all(SOCK_STREAM, "a socket");
     connect_all(SOCK_DGRAM, "a socket for messages");
@@ -261,6 +295,7 @@ static void sockets(void) {
         }
         refused("a connection of its own", connect(pair[0], (void *)&address, sizeof address));
     }
+    messages(&address);
     refused("vsock", socket(40, SOCK_STREAM, 0));
     refused("packets", socket(AF_PACKET, SOCK_RAW, 0));
     refused("crypto", socket(38, SOCK_SEQPACKET, 0));

@@ -85,7 +85,83 @@ static void addresses(void) {
             perror("connect");
         say(getsockname, client);
         say(getpeername, client);
+        int accepted = accept(server, NULL, NULL);
+        say(getsockname, accepted);
+        say(getpeername, accepted);
     }
+}
+
+static struct sockaddr_un named(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    return address;
+}
+
+static int message_socket(const char *path) {
+    struct sockaddr_un address = named(path);
+    int made = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (made < 0 || (*path && bind(made, (void *)&address, sizeof address)))
+        perror(path);
+    return made;
+}
+
+// Prints what came, and from whom.
+static void next(int socket) {
+    char text[64] = "";
+    struct sockaddr_un from = {0};
+    socklen_t length = sizeof from;
+    ssize_t got = recvfrom(socket, text, sizeof text - 1, 0, (void *)&from, &length);
+    printf("%zd %s from %s\n", got, text, length > 2 ? from.sun_path : "nobody");
+}
+
+// Messages to names, with and without a connection.
+static void messages(void) {
+    mkdir("/dev", 0755);
+    struct sockaddr_un log = named("/dev/messages"), other = named("other"), gone = named("/gone"), none = named("/none");
+    int server = message_socket("/dev/messages"), client = message_socket("other"), nobody = message_socket("");
+    struct stat seen;
+    printf("%d\n", stat("/dev/messages", &seen) == 0 && S_ISSOCK(seen.st_mode));
+    say(getsockname, server);
+    if (sendto(nobody, "one", 3, 0, (void *)&log, sizeof log) != 3)
+        perror("sendto");
+    next(server);
+    struct iovec parts[] = {{"tw", 2}, {"o", 1}};
+    struct msghdr message = {.msg_name = &log, .msg_namelen = sizeof log, .msg_iov = parts, .msg_iovlen = 2};
+    if (sendmsg(client, &message, 0) != 3)
+        perror("sendmsg");
+    next(server);
+    if (sendto(server, "answer", 6, 0, (void *)&other, sizeof other) != 6)
+        perror("answer");
+    next(client);
+    // As loggers do it.
+    if (connect(nobody, (void *)&log, sizeof log) || send(nobody, "three", 5, MSG_NOSIGNAL) != 5 ||
+        write(nobody, "four", 4) != 4)
+        perror("connection");
+    say(getpeername, nobody);
+    next(server);
+    char text[8] = "";
+    struct iovec room = {text, 2};
+    struct msghdr wanted = {.msg_iov = &room, .msg_iovlen = 1};
+    ssize_t length = recvmsg(server, &wanted, 0);
+    printf("%zd %s %d\n", length, text, wanted.msg_flags == MSG_TRUNC);
+    // With a name and a connection.
+    if (connect(client, (void *)&log, sizeof log) || send(client, "five", 4, 0) != 4)
+        perror("both");
+    next(server);
+    // Somebody waits until something comes.
+    if (fork() == 0) {
+        usleep(10000);
+        _exit(sendto(message_socket(""), "six", 3, 0, (void *)&log, sizeof log) != 3);
+    }
+    next(server);
+    wait(NULL);
+    printf("%d", recv(server, text, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+    printf("%d", sendto(client, "x", 1, 0, (void *)&none, sizeof none) == -1 && errno == ENOENT);
+    close(message_socket("/gone"));
+    printf("%d", sendto(client, "x", 1, 0, (void *)&gone, sizeof gone) == -1 && errno == ECONNREFUSED);
+    printf("%d", connect(message_socket(""), (void *)&gone, sizeof gone) == -1 && errno == ECONNREFUSED);
+    int again = socket(AF_UNIX, SOCK_DGRAM, 0);
+    printf("%d\n", bind(again, (void *)&log, sizeof log) == -1 && errno == EADDRINUSE);
 }
 
 // The files that this program has mapped.
@@ -105,6 +181,8 @@ int main(int count, char **words) {
         terminal();
     else if (!strcmp(what, "addresses"))
         addresses();
+    else if (!strcmp(what, "messages"))
+        messages();
     else if (!strcmp(what, "maps"))
         maps();
     else

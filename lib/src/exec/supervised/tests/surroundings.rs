@@ -39,12 +39,22 @@ fn terminals() {
 
 #[test]
 fn addresses_of_sockets() {
-    let of = |name: &str| format!("without a name\n{name}\nnot connected\nwithout a name\n{name}\n");
+    let of = |name: &str| {
+        let accepted = format!("{name}\nwithout a name\n");
+        format!("without a name\n{name}\nnot connected\nwithout a name\n{name}\n{accepted}")
+    };
     let expected = ["15 /tmp/listens", "11 relative", "11 @abstract"]
         .map(of)
         .concat()
         + "done\n";
     says(&["-static"], "addresses", |_, said| assert_eq!(said, expected));
+}
+
+#[test]
+fn messages_to_names() {
+    let expected = "1\n16 /dev/messages\n3 one from nobody\n3 two from other\n6 answer from /dev/messages\n\
+        16 /dev/messages\n5 three from nobody\n2 fo 1\n4 five from other\n3 six from nobody\n11111\ndone\n";
+    says(&["-static"], "messages", |_, said| assert_eq!(said, expected));
 }
 
 #[test]
