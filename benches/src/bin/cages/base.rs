@@ -21,7 +21,7 @@ const SIZE: usize = 4_000;
 /// An OCI layout of it, made if it is missing.
 pub fn provide(debian: &str, dir: &Path, rbuild: &Path) -> Result<PathBuf> {
     let (layout, context) = (dir.join("base"), dir.join("context"));
-    if layout.exists() {
+    if layout.join("oci-layout").exists() {
         return Ok(layout);
     }
     eprintln!("making {}", layout.display());

@@ -105,7 +105,27 @@ impl View {
         self.walk(asker, base, path, follow)?.node().cloned()
     }
 
-    /// The same within bounds: a path that leads out of them leads nowhere.
+    /// What there is at a path within bounds.
+    ///
+    /// # Errors
+    /// As for [`locate_within`](Self::locate_within), and ENOENT.
+    pub fn find_within(
+        &self,
+        asker: &Asker<'_>,
+        base: &Node,
+        path: &[u8],
+        follow: bool,
+        bounds: ResolveFlags,
+    ) -> Result<Node, Errno> {
+        if bounds.is_empty() {
+            return self.find(asker, base, path, follow);
+        }
+        self.locate_within(asker, base, path, follow, bounds)?
+            .node()
+            .cloned()
+    }
+
+    /// Like [`locate`](Self::locate), within bounds: a path that leads out of them leads nowhere.
     ///
     /// # Errors
     /// Also EXDEV and ELOOP, as openat2(2) has it.

@@ -97,8 +97,8 @@ impl View {
         let exclusive = create && how.is(OFlags::EXCL);
         let follow = !(how.is(OFlags::NOFOLLOW) || exclusive);
         if !create {
-            let found = self.locate_within(asker, base, path, follow, how.bounds)?;
-            return self.open_node(asker, found.node()?, how);
+            let node = self.find_within(asker, base, path, follow, how.bounds)?;
+            return self.open_node(asker, &node, how);
         }
         if how.is(OFlags::DIRECTORY) {
             return Err(Errno::INVAL);
@@ -269,18 +269,17 @@ impl View {
             return Err(Errno::INVAL);
         }
         let follow = !how.is(OFlags::NOFOLLOW);
-        let found = self.locate_within(asker, base, path, follow, how.bounds)?;
-        let directory = found.node()?;
+        let directory = self.find_within(asker, base, path, follow, how.bounds)?;
         if !directory.is_directory() {
             return Err(Errno::NOTDIR);
         }
-        self.may_create(asker, directory)?;
+        self.may_create(asker, &directory)?;
         let flags = how.kept().difference(OFlags::TRUNC) | OFlags::TMPFILE | (how.flags & OFlags::EXCL);
         let file = openat(&directory.fd, ".", flags, MODE)?;
         let stat = statx(&file, "", AtFlags::EMPTY_PATH, FIELDS)?;
         self.farm
             .owners
-            .set(key(&stat), self.birth(asker, directory, how.mode));
+            .set(key(&stat), self.birth(asker, &directory, how.mode));
         Ok(Opened::File(file))
     }
 
