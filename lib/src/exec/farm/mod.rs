@@ -12,7 +12,7 @@
 //! - `mounts`: [`Mounts`], what is mounted where; `setup`: the mounts of a run
 //! - `terminals`: pseudo terminals
 //! - `kept`: directories that outlive a run
-//! - `resolve`: names to files; `bounds`: how far they may lead; `process`, `maps`: names in `/proc`; `directories`: those that were used lately
+//! - `paths`: names as such; `resolve`: names to files; `bounds`: how far they may lead; `process`, `maps`: names in `/proc`; `directories`: those that were used lately
 //! - `access`: what a user may do with a file
 //! - `copy_up`: files of the store that are about to be written
 //! - `view`: the operations, one for each system call's meaning
@@ -30,6 +30,7 @@ mod make;
 mod maps;
 mod mounts;
 mod owners;
+mod paths;
 mod process;
 mod resolve;
 mod setup;

@@ -21,7 +21,8 @@ use super::{
     directories::Directory,
     mounts::{Kind, Mount, MountId, Node, fd_path},
     owners::{FIELDS, key},
-    resolve::{below, entry},
+    paths::below,
+    resolve::entry,
     view::{Asker, View},
 };
 use crate::exec::supervised::{Process, errno};

@@ -7,7 +7,7 @@ use std::{
     ffi::{OsStr, OsString},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::ffi::{OsStrExt, OsStringExt},
+        unix::ffi::OsStringExt,
     },
     path::Path,
 };
@@ -26,14 +26,13 @@ use super::{
     directories::Directory,
     mounts::{Kind, MountId, Node},
     owners::{FIELDS, key},
+    paths::{MAX_PATH, below, check, components, split},
     process::Link,
     view::{Asker, View},
 };
 
 /// As many symbolic links as Linux follows in one path.
 const MAX_LINKS: usize = 40;
-/// The longest path that Linux takes, with its NUL.
-const MAX_PATH: usize = 4096;
 
 /// Where a path leads.
 #[derive(Clone, Debug)]
@@ -473,41 +472,4 @@ pub(super) fn entry(parent: &Node, name: &OsStr) -> Result<Option<Node>, Errno> 
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn check(path: &[u8]) -> Result<(), Errno> {
-    match path {
-        [] => Err(Errno::NOENT),
-        path if path.len() >= MAX_PATH => Err(Errno::NAMETOOLONG),
-        _ => Ok(()),
-    }
-}
-
-fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
-}
-
-/// The path of the directory, as it stands, and a name in it; none if the last component is no plain name.
-fn split(path: &[u8]) -> Option<(&[u8], &OsStr)> {
-    let start = path
-        .iter()
-        .rposition(|byte| *byte == b'/')
-        .map_or(0, |slash| slash + 1);
-    let (parent, name) = path.split_at_checked(start)?;
-    let plain = !matches!(name, b"" | b"." | b"..");
-    plain.then(|| (trimmed(parent), OsStr::from_bytes(name)))
-}
-
-/// Without slashes at the end, unless it is the root.
-fn trimmed(path: &[u8]) -> &[u8] {
-    let end = path
-        .iter()
-        .rposition(|byte| *byte != b'/')
-        .map_or(usize::from(!path.is_empty()), |last| last + 1);
-    path.get(..end).unwrap_or_default()
-}
-
-/// A path below the root of a mount, clean and relative.
-pub(super) fn below<'p>(path: &'p Path, root: &Path) -> Option<&'p Path> {
-    path.strip_prefix(root).ok()
 }

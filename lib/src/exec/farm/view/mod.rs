@@ -197,7 +197,7 @@ impl View {
         }
         let since = self.directories.now();
         let root = &self.mounts.root_mount().real;
-        let below = super::resolve::below(&node.real_path()?, root).map(std::path::Path::to_owned);
+        let below = super::paths::below(&node.real_path()?, root).map(std::path::Path::to_owned);
         if node.is_directory() && node.stat.stx_nlink > 0 {
             let (node, below) = (node.clone(), below.clone());
             self.directories.add(since, None, Directory { node, below });
