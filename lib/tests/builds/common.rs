@@ -152,6 +152,15 @@ impl Events {
         self.0.lock().unwrap().clone()
     }
 
+    /// What the steps have printed.
+    pub fn output(&self) -> String {
+        let lines = self.all().into_iter().filter_map(|event| match event {
+            Event::StepOutput { bytes, .. } => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            _ => None,
+        });
+        lines.collect()
+    }
+
     /// Each step that was looked up: its instruction, and `cached` or why not.
     pub fn steps(&self) -> Vec<String> {
         let mut begun = BTreeMap::new();
@@ -238,9 +247,10 @@ impl Case {
     #[track_caller]
     pub fn made(self) -> Option<Made> {
         let Self { room, build, .. } = self.ready()?;
-        let built = room
-            .run(build)
-            .unwrap_or_else(|error| panic!("the build failed: {error}"));
+        let events = Events::default();
+        let built = room.run(build.on_event(events.sink()));
+        let built =
+            built.unwrap_or_else(|error| panic!("the build failed: {}\n{}", chain(&error), events.output()));
         Some(Made(room.flat(&built)))
     }
 

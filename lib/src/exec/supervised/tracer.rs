@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, HashSet},
     io,
+    time::Duration,
 };
 
 use nix::libc;
@@ -18,6 +19,10 @@ use super::{
     process::{Process, State},
 };
 use crate::exec::Outcome;
+
+/// How often it is tried to execute what somebody has open for writing, and how long that takes each time.
+const MOST_TRIES: u32 = 400;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Calls that container runtimes' filters refuse before anybody is asked, and others that they let through, to be asked
 /// about as if they were those. The kernel has long had no use for these. The filter traps the former: of several
@@ -53,6 +58,7 @@ pub(super) fn trace(
         early: HashSet::new(),
         executing: HashMap::new(),
         busy: HashMap::new(),
+        tries: HashMap::new(),
     };
     loop {
         match Tracee::wait_any() {
@@ -78,6 +84,8 @@ struct Tracer<'a> {
     /// Places in memory that hold a path for a thread in `executing`, and threads that wait for theirs: processes
     /// with the same memory share one.
     busy: HashMap<u64, Vec<i32>>,
+    /// How often threads have tried again to execute what somebody has open for writing.
+    tries: HashMap<i32, u32>,
 }
 
 struct Executing {
@@ -131,6 +139,7 @@ impl Tracer<'_> {
 
     fn ended(&mut self, thread: i32, outcome: Outcome) {
         self.shared.family.remove(thread);
+        self.tries.remove(&thread);
         self.release(thread);
         if thread == self.first {
             self.outcome = Some(outcome);
@@ -235,14 +244,35 @@ impl Tracer<'_> {
     fn not_executed(&mut self, tracee: &Tracee) -> io::Result<()> {
         let result = tracee.registers()?.result();
         if let Some(mut executing) = self.release(tracee.thread()) {
-            executing.registers.set_result(result);
+            let number = u32::try_from(executing.registers.number());
+            match number {
+                Ok(number) if self.tries_again(tracee.thread(), result) => {
+                    executing.registers.make_instead(number);
+                }
+                _ => executing.registers.set_result(result),
+            }
             tracee.set_registers(executing.registers)?;
         }
         tracee.resume(None)
     }
 
+    /// Waits a little if somebody has the program open for writing, but not for ever. That may be a child of this process
+    /// which another build has forked while the program was unpacked: it does not know what it has, and ends soon.
+    fn tries_again(&mut self, thread: i32, result: i64) -> bool {
+        let tries = self.tries.entry(thread).or_default();
+        let again = result == -i64::from(libc::ETXTBSY) && *tries < MOST_TRIES;
+        if again {
+            *tries += 1;
+            std::thread::sleep(PAUSE);
+        } else {
+            self.tries.remove(&thread);
+        }
+        again
+    }
+
     fn executed(&mut self, tracee: &Tracee, before: i32) -> io::Result<()> {
         let thread = tracee.thread();
+        self.tries.remove(&before);
         if before != thread {
             self.shared.family.remove(before);
         }
