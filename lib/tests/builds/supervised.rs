@@ -1,5 +1,7 @@
 //! Steps that run under supervision make the very layers that they make in a root of mounts.
 
+use std::{fs::File, thread, time::Duration};
+
 use rbuild::exec::{Engine, Isolation, ProbeConfig};
 use rbuild_testutils::skip;
 
@@ -167,4 +169,31 @@ fn failures_are_told() {
         .isolation(Isolation::Supervised);
     let error = crate::common::chain(&room.run(build).err().unwrap());
     assert!(error.contains("127"), "{error}");
+}
+
+/// A child that is forked while a program is unpacked has it open for writing for a moment.
+#[test]
+fn a_program_of_the_store_that_is_open_for_writing_is_waited_for() {
+    let room = Room::new();
+    if !both_work(&room) {
+        return;
+    }
+    let build = |text: &str| {
+        let build = room.build(text).isolation(Isolation::Supervised).no_cache();
+        room.run(build)
+            .unwrap_or_else(|error| panic!("{}", crate::common::chain(&error)))
+    };
+    build("FROM busybox\nRUN true\n");
+    let layers = room.dir.path().join("store/layers/plain");
+    let files = walkdir::WalkDir::new(&layers).into_iter().map(Result::unwrap);
+    let program = files.filter(|file| file.file_type().is_file());
+    let program = program.max_by_key(|file| file.metadata().unwrap().len()).unwrap();
+    let written = File::options().write(true).open(program.path()).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            thread::sleep(Duration::from_millis(500));
+            drop(written);
+        });
+        build("FROM busybox\nRUN echo again\n");
+    });
 }

@@ -244,9 +244,9 @@ impl Tracer<'_> {
     fn not_executed(&mut self, tracee: &Tracee) -> io::Result<()> {
         let result = tracee.registers()?.result();
         if let Some(mut executing) = self.release(tracee.thread()) {
-            let number = u32::try_from(executing.registers.number());
-            match number {
-                Ok(number) if self.tries_again(tracee.thread(), result) => {
+            let is_busy = result == -i64::from(libc::ETXTBSY) && executing.plan.is_shared;
+            match u32::try_from(executing.registers.number()) {
+                Ok(number) if self.tries_again(tracee.thread(), is_busy) => {
                     executing.registers.make_instead(number);
                 }
                 _ => executing.registers.set_result(result),
@@ -256,11 +256,12 @@ impl Tracer<'_> {
         tracee.resume(None)
     }
 
-    /// Waits a little if somebody has the program open for writing, but not for ever. That may be a child of this process
-    /// which another build has forked while the program was unpacked: it does not know what it has, and ends soon.
-    fn tries_again(&mut self, thread: i32, result: i64) -> bool {
+    /// Waits a little if somebody has a program of the store open for writing, but not for ever. That is a child of this
+    /// process which another build has forked while the program was unpacked: it does not know what it has, and ends
+    /// soon. What the run writes itself is its own affair.
+    fn tries_again(&mut self, thread: i32, is_busy: bool) -> bool {
         let tries = self.tries.entry(thread).or_default();
-        let again = result == -i64::from(libc::ETXTBSY) && *tries < MOST_TRIES;
+        let again = is_busy && *tries < MOST_TRIES;
         if again {
             *tries += 1;
             std::thread::sleep(PAUSE);

@@ -29,6 +29,8 @@ pub(crate) struct Program {
     pub gid: u32,
     /// `security.capability`.
     pub capabilities: Option<Vec<u8>>,
+    /// Whether its bytes are the store's, so that nobody of the run can have it open for writing.
+    pub is_shared: bool,
 }
 
 impl View {
@@ -53,6 +55,7 @@ impl View {
             mode: meta.mode,
             uid: meta.uid,
             gid: meta.gid,
+            is_shared: meta.shared.is_some(),
             capabilities: meta
                 .xattrs
                 .get(std::ffi::OsStr::new("security.capability"))

@@ -64,6 +64,8 @@ pub(crate) struct Program {
     pub path: Vec<u8>,
     /// What it does to ids.
     pub set_ids: SetIds,
+    /// Whether nobody of the run can have it open for writing.
+    pub is_shared: bool,
 }
 
 /// Prepares and completes `exec`.
@@ -83,6 +85,8 @@ pub(crate) struct Plan {
     /// In place of the first argument, for scripts.
     arguments: Option<Vec<CString>>,
     set_ids: SetIds,
+    /// Whether nobody of the run can have it open for writing.
+    pub(super) is_shared: bool,
     /// Device and inode of what the kernel is given.
     identity: (u64, u64),
 }
@@ -163,6 +167,7 @@ impl Loader<'_> {
             name,
             arguments,
             set_ids: program.set_ids,
+            is_shared: program.is_shared,
             identity: copy.identity,
         })
     }
@@ -287,6 +292,7 @@ impl From<farm::Program> for Program {
             },
             file: found.file,
             path: found.path,
+            is_shared: found.is_shared,
         }
     }
 }

@@ -132,17 +132,6 @@ fn what_cannot_be_executed() {
 }
 
 #[test]
-fn a_program_that_is_being_written_is_waited_for() {
-    with_families(&["-static"], |bench| {
-        let script = "cat /bin/busybox > /bin/busybox-2; (exec 3<>/bin/busybox-2; echo open; sleep 0.3) & sleep 0.1; /bin/busybox-2 echo done";
-        fs::set_permissions(bench.root.join("bin/busybox"), fs::Permissions::from_mode(0o755)).unwrap();
-        bench.file("bin/busybox-2", 0o755, "");
-        let ran = bench.run(&["/bin/sh", "-c", script], User::default());
-        assert_eq!(ran.ok(), "open\ndone\n");
-    });
-}
-
-#[test]
 fn set_id_programs() {
     with_families(&["-static"], |bench| {
         let user = || User {
