@@ -28,7 +28,7 @@ pub use descriptor::{SENDING, receive_descriptor, send_descriptor};
 pub use inflate::{Inflated, Inflater};
 pub use ipc::Ipc;
 pub use landlock::give_up_files;
-pub use memory::{read_memory, read_string, write_memory};
+pub use memory::{Memory, read_memory, read_string, write_memory};
 pub use mount::{MountAttributes, set_mount_attributes};
 pub use namespace::{loopback_up, new_session_keyring, unshare};
 pub use process::{Child, Ended, Keep, default_signals, fork, launching};

@@ -104,7 +104,8 @@ impl<'a> Asked<'a> {
 
     /// A string of at most `limit` bytes with its end. EFAULT, or ENAMETOOLONG.
     pub fn string(&self, address: u64, limit: usize) -> Result<CString, Errno> {
-        let text = rbuild_sys::read_string(self.call.thread, address, limit).map_err(errno)?;
+        let memory = self.shared.family.memory(self.call.thread);
+        let text = memory.string(address, limit).map_err(errno)?;
         self.still()?;
         Ok(text)
     }
@@ -121,8 +122,15 @@ impl<'a> Asked<'a> {
         if buffer.is_empty() {
             return Ok(());
         }
-        let length = rbuild_sys::read_memory(self.call.thread, address, buffer).map_err(errno)?;
-        self.still()?;
+        self.glimpse(address, buffer)?;
+        self.still()
+    }
+
+    /// Like [`read`](Self::read), where it is not yet known whether the call still waits. Nothing may be done by what was
+    /// read until [`still`](Self::still) says so, but for looking at files.
+    pub fn glimpse(&self, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
+        let memory = self.shared.family.memory(self.call.thread);
+        let length = memory.read(address, buffer).map_err(errno)?;
         if length == buffer.len() {
             Ok(())
         } else {

@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
+use rbuild_sys::Memory;
 use rustix::{
     fs::{CWD, Mode, OFlags, openat},
     io::Errno,
@@ -99,12 +100,23 @@ impl Process {
 pub(crate) struct Family {
     threads: Mutex<HashMap<i32, Arc<Process>>>,
     first: OnceLock<i32>,
-    /// Where the descriptors of some threads are found.
-    descriptors: Mutex<HashMap<i32, Arc<OwnedFd>>>,
+    kept: Mutex<Kept>,
 }
 
-/// More are not kept open.
-const MOST_TABLES: usize = 64;
+/// What is kept open of some threads that asked lately.
+///
+/// Whatever is in here was opened by the number of a thread while this was locked, and it is forgotten when the number
+/// comes to mean a new thread, and when the thread comes to have other memory: always before that makes a call. So it
+/// is of the very thread that asks.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Where their descriptors are found.
+    tables: HashMap<i32, Arc<OwnedFd>>,
+    memories: HashMap<i32, Arc<Memory>>,
+}
+
+/// More of each are not kept open.
+const MOST_KEPT: usize = 64;
 
 impl Family {
     /// The process that a thread belongs to.
@@ -132,17 +144,38 @@ impl Family {
     /// The directory in the machine's `/proc` with the descriptors of a thread. It is of this very thread for ever,
     /// whatever its number comes to mean.
     pub fn descriptors(&self, thread: i32) -> Result<Arc<OwnedFd>, Errno> {
-        let mut tables = lock(&self.descriptors);
+        let tables = &mut lock(&self.kept).tables;
         if let Some(table) = tables.get(&thread) {
             return Ok(Arc::clone(table));
         }
-        if tables.len() >= MOST_TABLES {
+        if tables.len() >= MOST_KEPT {
             tables.clear();
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let table = Arc::new(openat(CWD, format!("/proc/{thread}/fd"), flags, Mode::empty())?);
         tables.insert(thread, Arc::clone(&table));
         Ok(table)
+    }
+
+    /// The memory of a thread.
+    pub fn memory(&self, thread: i32) -> Arc<Memory> {
+        let memories = &mut lock(&self.kept).memories;
+        if let Some(memory) = memories.get(&thread) {
+            return Arc::clone(memory);
+        }
+        if memories.len() >= MOST_KEPT {
+            memories.clear();
+        }
+        let memory = Arc::new(Memory::of(thread));
+        memories.insert(thread, Arc::clone(&memory));
+        memory
+    }
+
+    /// A thread has other memory now, or is another one.
+    pub fn renew(&self, thread: i32) {
+        let mut kept = lock(&self.kept);
+        kept.tables.remove(&thread);
+        kept.memories.remove(&thread);
     }
 
     /// The links in the machine's `/proc` to everything that any thread has open.
@@ -157,6 +190,7 @@ impl Family {
 
     /// A new process of one thread.
     pub fn begin(&self, id: i32, state: State) -> Arc<Process> {
+        self.renew(id);
         self.first.get_or_init(|| id);
         let process = Arc::new(Process::new(id, state));
         lock(&self.threads).insert(id, Arc::clone(&process));
@@ -165,12 +199,13 @@ impl Family {
 
     /// A new thread of a process.
     pub fn add(&self, thread: i32, process: &Arc<Process>) {
+        self.renew(thread);
         lock(&self.threads).insert(thread, Arc::clone(process));
     }
 
     /// A thread has ended.
     pub fn remove(&self, thread: i32) {
-        lock(&self.descriptors).remove(&thread);
+        self.renew(thread);
         lock(&self.threads).remove(&thread);
     }
 

@@ -273,6 +273,7 @@ impl Tracer<'_> {
 
     fn executed(&mut self, tracee: &Tracee, before: i32) -> io::Result<()> {
         let thread = tracee.thread();
+        self.shared.family.renew(thread);
         self.tries.remove(&before);
         if before != thread {
             self.shared.family.remove(before);

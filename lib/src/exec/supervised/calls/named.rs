@@ -99,7 +99,8 @@ impl<'a> Asked<'a> {
         })
     }
 
-    /// What is told of the file of a call with `AT_` flags.
+    /// What is told of the file of a call with `AT_` flags. Whether the call still waits is for whoever writes it down
+    /// to see, as all writing does.
     pub(super) fn told_at(&self, directory: usize, path: usize, flags: u32) -> Result<Told, Errno> {
         if self.is_empty(path, flags)? {
             return match self.is_here(directory) {
@@ -111,14 +112,14 @@ impl<'a> Asked<'a> {
         named.look(flags & libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() == 0)
     }
 
-    /// Whether a call with `AT_` flags is about what the descriptor refers to.
+    /// Whether a call with `AT_` flags is about what the descriptor refers to, if it still waits.
     fn is_empty(&self, path: usize, flags: u32) -> Result<bool, Errno> {
         let may_be = flags & libc::AT_EMPTY_PATH.cast_unsigned() != 0;
         if !may_be || self.word(path) == 0 {
             return Ok(may_be);
         }
         let mut first = [0];
-        self.read(self.word(path), &mut first)?;
+        self.glimpse(self.word(path), &mut first)?;
         Ok(first == [0])
     }
 
@@ -157,6 +158,7 @@ impl<'a> Asked<'a> {
             let follow = flags & libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() == 0;
             return self.target(Some(directory), path, follow);
         }
+        self.still()?;
         match self.is_here(directory) {
             true => Ok((self.asker()?, self.base(directory)?.into())),
             false => self.target_of(directory),
@@ -171,6 +173,7 @@ impl<'a> Asked<'a> {
         flags: u32,
     ) -> Result<(Asker<'a>, Node), Errno> {
         if self.is_empty(path, flags)? {
+            self.still()?;
             let view = &*self.shared().view;
             return Ok((self.asker()?, view.node(self.directory(directory)?)?));
         }

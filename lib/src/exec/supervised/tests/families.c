@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char *echo[] = {"echo", "executed", NULL}, *quiet[] = {"true", NULL};
+static char *echo[] = {"sh", "-c", "cd /bin && echo executed", NULL};
+static char *quiet[] = {"true", NULL}, *script[] = {"sh", "/bin/script", NULL};
 
 static void *stat_often(void *unused) {
     struct stat found;
@@ -31,7 +32,7 @@ static void *stat_forever(void *unused) {
 
 static void *execute(void *unused) {
     usleep(2000);
-    execv("/bin/echo", echo);
+    execv("/bin/sh", echo);
     abort();
     return unused;
 }
@@ -64,7 +65,11 @@ static void vforks(void) {
     for (int round = 0; round < 50; round++) {
         pid_t child = vfork();
         if (!child) {
-            execv(round % 2 ? "/bin/true" : "/bin/missing", quiet);
+            // Paths are read from this memory first, and then from that of the program.
+            struct stat found;
+            if (stat("/bin", &found))
+                _exit(8);
+            execv(round % 2 ? "/bin/sh" : "/bin/missing", script);
             _exit(7);
         }
         int status;
@@ -76,6 +81,7 @@ static void vforks(void) {
 
 static void executed_by_a_thread(void) {
     pthread_t thread;
+    stat_often(NULL);
     for (int at = 0; at < 3; at++)
         pthread_create(&thread, NULL, stat_forever, NULL);
     pthread_create(&thread, NULL, execute, NULL);
