@@ -104,10 +104,20 @@ impl<'a> Asked<'a> {
 
     /// A string of at most `limit` bytes with its end. EFAULT, or ENAMETOOLONG.
     pub fn string(&self, address: u64, limit: usize) -> Result<CString, Errno> {
-        let memory = self.shared.family.memory(self.call.thread);
-        let text = memory.string(address, limit).map_err(errno)?;
+        let text = self.glimpse_string(address, limit)?;
         self.still()?;
         Ok(text)
+    }
+
+    /// Like [`path`](Self::path), as [`glimpse`](Self::glimpse).
+    pub fn glimpse_path(&self, argument: usize) -> Result<CString, Errno> {
+        self.glimpse_string(self.word(argument), PATH_LIMIT)
+    }
+
+    /// Like [`string`](Self::string), as [`glimpse`](Self::glimpse).
+    pub fn glimpse_string(&self, address: u64, limit: usize) -> Result<CString, Errno> {
+        let memory = self.shared.family.memory(self.call.thread);
+        memory.string(address, limit).map_err(errno)
     }
 
     /// So many bytes of its memory, or EFAULT.
@@ -119,9 +129,6 @@ impl<'a> Asked<'a> {
 
     /// Fills a buffer from its memory, or EFAULT.
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
-        if buffer.is_empty() {
-            return Ok(());
-        }
         self.glimpse(address, buffer)?;
         self.still()
     }
@@ -129,6 +136,9 @@ impl<'a> Asked<'a> {
     /// Like [`read`](Self::read), where it is not yet known whether the call still waits. Nothing may be done by what was
     /// read until [`still`](Self::still) says so, but for looking at files.
     pub fn glimpse(&self, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
         let memory = self.shared.family.memory(self.call.thread);
         let length = memory.read(address, buffer).map_err(errno)?;
         if length == buffer.len() {

@@ -45,7 +45,11 @@ impl<'a> Asked<'a> {
 
     /// The path that an argument points to, from the directory that another says; the working directory without one.
     pub(super) fn named(&self, directory: Option<usize>, path: usize) -> Result<Named<'a>, Errno> {
-        let path = self.path(path)?;
+        self.named_by(directory, self.path(path)?)
+    }
+
+    /// The same, of a path that was read already.
+    fn named_by(&self, directory: Option<usize>, path: CString) -> Result<Named<'a>, Errno> {
         let (view, asker) = (&*self.shared().view, self.asker()?);
         let base = match directory {
             // It is not looked at.
@@ -99,8 +103,20 @@ impl<'a> Asked<'a> {
         })
     }
 
-    /// What is told of the file of a call with `AT_` flags. Whether the call still waits is for whoever writes it down
-    /// to see, as all writing does.
+    /// What a path leads to, and what is told of that, for calls that do no more than write it to memory: it is then
+    /// that they see whether they still wait.
+    pub(super) fn look(
+        &self,
+        directory: Option<usize>,
+        path: usize,
+        follow: bool,
+    ) -> Result<(Asker<'a>, Told), Errno> {
+        let named = self.named_by(directory, self.glimpse_path(path)?)?;
+        let told = named.look(follow)?;
+        Ok((named.asker, told))
+    }
+
+    /// What is told of the file of a call with `AT_` flags, as [`look`](Self::look) has it.
     pub(super) fn told_at(&self, directory: usize, path: usize, flags: u32) -> Result<Told, Errno> {
         if self.is_empty(path, flags)? {
             return match self.is_here(directory) {
@@ -108,8 +124,8 @@ impl<'a> Asked<'a> {
                 false => self.told(directory),
             };
         }
-        let named = self.named(Some(directory), path)?;
-        named.look(flags & libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() == 0)
+        let follow = flags & libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() == 0;
+        self.look(Some(directory), path, follow).map(|(_, told)| told)
     }
 
     /// Whether a call with `AT_` flags is about what the descriptor refers to, if it still waits.

@@ -12,11 +12,11 @@ use crate::exec::farm::{Asker, Node, Told, View, Want};
 pub(crate) const TABLE: Table = &[
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_stat, |asked| {
-        stat(asked, &asked.named(None, 0)?.look(true)?, 1)
+        stat(asked, &asked.look(None, 0, true)?.1, 1)
     }),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_lstat, |asked| {
-        stat(asked, &asked.named(None, 0)?.look(false)?, 1)
+        stat(asked, &asked.look(None, 0, false)?.1, 1)
     }),
     (libc::SYS_fstat, |asked| stat(asked, &asked.told(0)?, 1)),
     (libc::SYS_newfstatat, |asked| {

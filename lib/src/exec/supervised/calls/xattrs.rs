@@ -1,7 +1,7 @@
 //! Extended attributes.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 
 use nix::libc;
 use rustix::{
@@ -47,9 +47,8 @@ type File<'a> = (Asker<'a>, Target);
 type Seen<'a> = (Asker<'a>, Statx);
 
 fn look<'a>(asked: &Asked<'a>, follow: bool) -> Result<Seen<'a>, Errno> {
-    let named = asked.named(None, 0)?;
-    let told = named.look(follow)?;
-    Ok((named.asker, told.disk))
+    let (asker, told) = asked.look(None, 0, follow)?;
+    Ok((asker, told.disk))
 }
 
 fn seen<'a>(asked: &Asked<'a>) -> Result<Seen<'a>, Errno> {
@@ -61,7 +60,14 @@ fn seen<'a>(asked: &Asked<'a>) -> Result<Seen<'a>, Errno> {
 }
 
 fn name(asked: &Asked<'_>) -> Result<OsString, Errno> {
-    match asked.string(asked.word(1), MAX_NAME) {
+    let name = glimpsed_name(asked)?;
+    asked.still()?;
+    Ok(name)
+}
+
+/// The same, where it is not yet known whether the call still waits.
+fn glimpsed_name(asked: &Asked<'_>) -> Result<OsString, Errno> {
+    match asked.glimpse_string(asked.word(1), MAX_NAME) {
         Ok(name) if name.is_empty() => Err(Errno::RANGE),
         Ok(name) => Ok(OsString::from_vec(name.into_bytes())),
         Err(Errno::NAMETOOLONG) => Err(Errno::RANGE),
@@ -75,11 +81,13 @@ fn set(asked: &Asked<'_>, (asker, file): File<'_>) -> Reply {
     if size > MAX_VALUE {
         return Err(Errno::TOOBIG);
     }
-    let value = asked.bytes(asked.word(2), size)?;
+    let mut value = vec![0; size];
+    asked.glimpse(asked.word(2), &mut value)?;
+    let name = name(asked)?;
     asked
         .shared()
         .view
-        .set_attribute(&asker, &file, (name(asked)?, value), flags)?;
+        .set_attribute(&asker, &file, (name, value), flags)?;
     Answer::DONE
 }
 
@@ -87,7 +95,7 @@ fn get(asked: &Asked<'_>, (asker, file): Seen<'_>) -> Reply {
     let value = asked
         .shared()
         .view
-        .attribute(&asker, &file, OsStr::from_bytes(name(asked)?.as_bytes()))?;
+        .attribute(&asker, &file, &glimpsed_name(asked)?)?;
     give(asked, &value, 2)
 }
 
