@@ -6,6 +6,8 @@ use rustix::io::Errno;
 
 /// Memory is mapped in multiples of this at least.
 const PAGE: u64 = 4096;
+/// As much of a string is read at once: most are shorter.
+const PIECE: usize = 512;
 
 /// Which way bytes go.
 #[derive(Clone, Copy)]
@@ -93,14 +95,14 @@ fn string(
     mut read: impl FnMut(u64, &mut [u8]) -> io::Result<usize>,
 ) -> io::Result<CString> {
     let mut text = Vec::new();
-    let mut page = [0; PAGE as usize];
+    let mut buffer = [0; PIECE];
     while text.len() < limit {
         let next = address
             .checked_add(text.len() as u64)
             .ok_or(io::Error::from(Errno::FAULT))?;
-        // A page at a time: most strings end on the first, and each costs.
-        let piece = (limit - text.len()).min((PAGE - next % PAGE) as usize);
-        let wanted = page.get_mut(..piece).unwrap_or_default();
+        // What comes after it may be on a page that cannot be read.
+        let piece = PIECE.min(limit - text.len()).min((PAGE - next % PAGE) as usize);
+        let wanted = buffer.get_mut(..piece).unwrap_or_default();
         let length = read(next, wanted)?;
         let got = wanted.get(..length).unwrap_or_default();
         if let Some(end) = got.iter().position(|byte| *byte == 0) {
@@ -163,6 +165,7 @@ mod tests {
     fn memory_of_a_child() {
         let text = c"a path".to_owned();
         let address = text.as_ptr() as u64;
+        let long = CString::new(vec![b'x'; 1000]).unwrap();
         let child = fork(Keep::All, || {
             loop {
                 std::thread::park();
@@ -184,6 +187,8 @@ mod tests {
             let nothing = kept.string(nowhere, 100).unwrap_err();
             assert_eq!(nothing.raw_os_error(), Some(libc::EFAULT));
         }
+        let same = kept.string(long.as_ptr() as u64, 1001).unwrap();
+        assert_eq!(same, long);
         drop(child);
         let gone = kept.string(address, 100).unwrap_err();
         assert_eq!(gone.raw_os_error(), Some(libc::ESRCH));
