@@ -26,8 +26,8 @@ impl FromStr for Compress {
             },
         };
         match name {
-            "gzip" => Ok(Self(Compression::Gzip(level(4, 12)?))),
-            "zstd" => Ok(Self(Compression::Zstd(level(3, 22)?))),
+            "gzip" => Ok(Self(Compression::Gzip(level(Compression::GZIP_LEVEL, 12)?))),
+            "zstd" => Ok(Self(Compression::Zstd(level(Compression::ZSTD_LEVEL, 22)?))),
             "none" | "uncompressed" if !text.contains(':') => Ok(Self(Compression::None)),
             _ => Err(format!(
                 "{text:?} is no compression: gzip, gzip:LEVEL, zstd, zstd:LEVEL or none"
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn names_and_levels() {
         for (text, compression) in [
-            ("gzip", Compression::Gzip(4)),
+            ("gzip", Compression::default()),
             ("gzip:9", Compression::Gzip(9)),
             ("zstd", Compression::Zstd(3)),
             ("zstd:19", Compression::Zstd(19)),

@@ -58,7 +58,7 @@ pub(super) async fn named(
 }
 
 /// An image by name, and its name in a registry if it is from there.
-type Found = (Image, Option<Reference>);
+pub(super) type Found = (Image, Option<Reference>);
 
 async fn find(shared: &Arc<Shared>, name: &str, platform: &Platform) -> Result<Found, BuildError> {
     let context = shared
@@ -162,8 +162,20 @@ async fn referenced(
     if let Some(found) = here(shared, reference, platform).await? {
         return Ok(found);
     }
+    // Once for all stages: what the name stands for may change meanwhile.
+    let key = (reference.to_string(), platform.to_string());
+    let find = || pull_and_keep(shared, reference, platform);
+    shared.pulled.get(key, find).await
+}
+
+async fn pull_and_keep(
+    shared: &Arc<Shared>,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<Found, BuildError> {
     let (key, places) = (pulled_key(reference, platform), places(shared, reference)?);
-    let (image, place) = pull_from(shared, places, platform).await?;
+    let (pulled, ()) = tokio::join!(pull_from(shared, places, platform), get_ready_to_run(shared));
+    let (image, place) = pulled?;
     let origin = Origin::Registry(place);
     let descriptor = image.encode()?.descriptor.clone();
     let (store, name) = (shared.store.clone(), reference.to_string());
@@ -188,6 +200,14 @@ async fn referenced(
         .await?;
     shared.layers.know_image(image.layers(), &origin);
     Ok((image, Some(reference.clone())))
+}
+
+/// Finds out what runs processes while the registry is asked: on a base that was not here, nothing was run before.
+async fn get_ready_to_run(shared: &Arc<Shared>) {
+    if shared.graph.runs() && !shared.options.pull {
+        // Whoever runs something finds out why it cannot be done.
+        let _ = shared.engine().await;
+    }
 }
 
 /// An image of a registry's name that is in the store, or was pulled before and need not be again.

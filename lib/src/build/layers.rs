@@ -21,7 +21,7 @@ use super::{
     spool::{Reader, Writer},
     stage::Made,
     tarball::Tarball,
-    trees::Oddities,
+    trees::{Applied, Oddities},
 };
 use crate::{
     Digest,
@@ -52,13 +52,15 @@ pub(super) struct Layers {
     pub(super) turns: Turns,
     pub(super) landings: Landings,
     pub(super) packings: Packings,
-    indexed: Once<Digest, Arc<LayerIndex>>,
+    pub(super) indexed: Once<Digest, Arc<LayerIndex>>,
     /// By blob and diff ID.
     verified: Once<(Digest, Digest), Arc<LayerIndex>>,
     pub(super) unpacked: Once<(String, Digest), PathBuf>,
     /// For those that are being unpacked: each has its threads, and some 15 MB of buffers.
     pub(super) unpacking: Semaphore,
     pub(super) oddities: Once<Digest, Arc<Oddities>>,
+    /// Trees of bases, by the names of their layers.
+    pub(super) bases: Once<Digest, Applied>,
     /// Small files that were read, by digest.
     pub(super) small: Once<Digest, Arc<[u8]>>,
 }
@@ -86,6 +88,7 @@ impl Layers {
             unpacked: Once::default(),
             unpacking: Semaphore::new(SIDE_BY_SIDE),
             oddities: Once::default(),
+            bases: Once::default(),
             small: Once::default(),
         }
     }

@@ -97,7 +97,8 @@ impl Layers {
                     .await;
                 let unpacked =
                     unpacked.inspect_err(|error| shared.caches.blame(shared, &blob, error.problem()));
-                let (path, landing) = unpacked?;
+                let (path, index, landing) = unpacked?;
+                self.indexed.know(diff_id, Arc::new(index));
                 if let Some(landing) = landing {
                     self.landings.begin(shared, landing, turn);
                 }
@@ -219,16 +220,19 @@ fn unpack_blob(
     engine: &Engine,
     diff_id: &Digest,
     passing: &Passing,
-) -> Result<(PathBuf, Option<Landing>), BuildError> {
+) -> Result<(PathBuf, LayerIndex, Option<Landing>), BuildError> {
     let directory = store.new_layer_dir()?;
     let root = directory.root();
     let unpack = |tar: &mut dyn BufRead| engine.unpack(tar, &root);
-    let mut passed = Ok(None);
-    let unpacked = engine.feed(unpack, |pipe| {
-        passed = passing.pass(Some(pipe)).map(|(_, landing)| landing);
-    });
+    let mut passed = None;
+    let unpacked = engine.feed(unpack, |pipe| passed = Some(passing.pass(Some(pipe))));
+    let Some(passed) = passed else {
+        // Nothing was read, since nobody could be made to unpack it.
+        let none = || Problem::Thread("while unpacking a layer".to_owned()).into();
+        return Err(unpacked.map_or_else(BuildError::from, |()| none()));
+    };
     match (passed, unpacked) {
-        (Ok(landing), Ok(())) => Ok((directory.publish(engine.format(), diff_id)?, landing)),
+        (Ok((index, landing)), Ok(())) => Ok((directory.publish(engine.format(), diff_id)?, index, landing)),
         // Whoever unpacks only saw the tar end early, unless it closed the pipe itself.
         (Err(error), unpacked) => Err(match (error.problem(), unpacked) {
             (Problem::Layer(layer::Error::Write(_)), Err(unpacked)) => unpacked.into(),

@@ -26,6 +26,12 @@ impl<K: Hash + Eq, V: Clone> Once<K, V> {
         cells.get(key).is_some_and(|cell| cell.initialized())
     }
 
+    /// What the work would give, known by the way; no matter if somebody is at it.
+    pub fn know(&self, key: K, value: V) {
+        let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = cells.entry(key).or_default().set(value);
+    }
+
     /// What the work gave; a failure is not remembered.
     pub async fn get<F, Fut>(&self, key: K, work: F) -> Result<V, BuildError>
     where

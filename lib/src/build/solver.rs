@@ -15,12 +15,14 @@ use tokio::sync::OnceCell;
 
 use super::{
     Build, Built, Context,
+    base::Found,
     caches::{self, Caches, Doubts, Jobs},
     early::{Departures, Early},
     error::{At, BuildError, Problem},
     fetch::Fetcher,
     input::{Input, Sources},
     layers::Layers,
+    once::Once,
     output,
     stage::{self, Stage},
     threads::Threads,
@@ -56,6 +58,8 @@ pub(super) struct Shared {
     /// Each holds this in turn: they are let go of at the end, or nothing here would ever be.
     stages: Mutex<Vec<StageCell>>,
     engine: OnceCell<Engine>,
+    /// What names stand for in registries, by name and platform.
+    pub pulled: Once<(String, String), Found>,
     next_step: Arc<AtomicUsize>,
     /// Nothing is deleted from the store meanwhile.
     _hold: Hold,
@@ -236,6 +240,7 @@ async fn prepare(
         epoch,
         stages: Mutex::new(stages),
         engine: OnceCell::new(),
+        pulled: Once::default(),
         next_step,
         _hold: hold,
     })

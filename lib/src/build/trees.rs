@@ -54,21 +54,48 @@ impl Layers {
             let known = shared.blocking(move || Ok(saved(&store, &names))).await?;
             *applied = known.unwrap_or_default();
         }
-        let mut changes = 0;
-        while let Some((layer, name)) = layers.get(applied.layers).zip(names.get(applied.layers)) {
-            let index = self.index(shared, layer).await?;
-            applied.tree.apply(&index.changes)?;
-            applied.layers += 1;
-            changes += index.changes.len();
-            let worth_it = applied.layers == base || applied.layers == layers.len();
-            if worth_it && changes >= MANY {
-                changes = 0;
-                let (store, name, tree) = (self.store.clone(), *name, applied.tree.clone());
-                // It is made again when it is missing.
-                shared.threads.start(move || _ = save(&store, &name, &tree));
-            }
+        let below = layers.len().min(base);
+        if let Some(name) = names[..below].last().filter(|_| applied.layers < below) {
+            // All stages that begin with it come here at the same time.
+            let apply = || self.apply_all(shared, applied.clone(), &layers[..below], &names[..below]);
+            *applied = self.bases.get(*name, apply).await?;
+        }
+        if applied.layers < layers.len() {
+            *applied = self.apply_all(shared, applied.clone(), layers, &names).await?;
         }
         Ok(())
+    }
+
+    /// Applies the rest of these layers, which have these names, and keeps what they come to if that was much work.
+    async fn apply_all(
+        &self,
+        shared: &Arc<Shared>,
+        mut applied: Applied,
+        layers: &[Layer],
+        names: &[Digest],
+    ) -> Result<Applied, BuildError> {
+        let mut indexes = Vec::new();
+        for layer in &layers[applied.layers..] {
+            indexes.push(self.index(shared, layer).await?);
+        }
+        let changes: usize = indexes.iter().map(|index| index.changes.len()).sum();
+        let apply = move || {
+            for index in indexes {
+                applied.tree.apply(&index.changes)?;
+                applied.layers += 1;
+            }
+            Ok(applied)
+        };
+        let applied = match changes >= MANY {
+            true => shared.blocking(apply).await?,
+            false => apply()?,
+        };
+        if let Some(name) = names.last().copied().filter(|_| changes >= MANY) {
+            let (store, tree) = (self.store.clone(), applied.tree.clone());
+            // It is made again when it is missing.
+            shared.threads.start(move || _ = save(&store, &name, &tree));
+        }
+        Ok(applied)
     }
 
     /// The root filesystem of these layers.
@@ -112,14 +139,15 @@ impl Layers {
                 return Ok(Arc::new(known));
             }
             let index = self.index(shared, layer).await?;
-            let found = Oddities::of(&index);
-            if index.changes.len() >= MANY {
-                let (store, bytes) = (self.store.clone(), found.to_bytes());
-                shared
-                    .blocking(move || Ok(store.put(Cache::Contexts, &key, &bytes)?))
-                    .await?;
-            }
-            Ok(Arc::new(found))
+            let store = self.store.clone();
+            let look = move || {
+                let found = Oddities::of(&index);
+                if index.changes.len() >= MANY {
+                    store.put(Cache::Contexts, &key, &found.to_bytes())?;
+                }
+                Ok(Arc::new(found))
+            };
+            shared.blocking(look).await
         };
         self.oddities.get(layer.diff_id, find).await
     }

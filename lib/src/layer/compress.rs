@@ -26,13 +26,20 @@ pub enum Compression {
 }
 
 impl Default for Compression {
-    /// gzip, which everything reads, at a level that is a third faster than the next one and only two per cent larger.
+    /// gzip, which everything reads.
     fn default() -> Self {
-        Self::Gzip(4)
+        Self::Gzip(Self::GZIP_LEVEL)
     }
 }
 
 impl Compression {
+    /// The level of gzip that is meant by the name alone. Its blobs are within two per cent of those of buildah, podman
+    /// and skopeo; level 4 makes them 5 % smaller, and takes almost twice as long.
+    pub const GZIP_LEVEL: u8 = 1;
+
+    /// The level of Zstandard that is meant by the name alone, and by its own tools.
+    pub const ZSTD_LEVEL: u8 = 3;
+
     /// What descriptors call a layer compressed like this (OCI image-spec `layer.md`).
     pub fn media_type(self) -> MediaType {
         match self {

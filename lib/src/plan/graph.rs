@@ -172,6 +172,16 @@ impl Graph {
         images
     }
 
+    /// Whether the target needs a stage that runs something.
+    pub fn runs(&self) -> bool {
+        let is_run = |instruction: &Instruction| matches!(instruction.kind, InstructionKind::Run(_));
+        let stages = self
+            .needed()
+            .into_iter()
+            .filter_map(|index| self.stages.get(index));
+        stages.flat_map(|stage| &stage.instructions).any(is_run)
+    }
+
     /// The stages that the target needs, itself included, in order.
     pub fn needed(&self) -> Vec<usize> {
         let mut needed = vec![false; self.stages.len()];

@@ -93,8 +93,8 @@ impl Builder {
         Ok(start.elapsed())
     }
 
-    /// Begins with an empty store. The one before stays until the end: for minutes after files were deleted, ext4 is slow
-    /// to make new ones.
+    /// Begins with an empty store, and a disk that has nothing left to do for the builder before. The store before stays
+    /// until the end: for minutes after files were deleted, ext4 is slow to make new ones.
     pub fn begin(&mut self) -> Result<()> {
         if let Kind::Buildkit = self.kind {
             let mut prune = Command::new("buildctl");
@@ -103,7 +103,8 @@ impl Builder {
         self.count += 1;
         self.state = self.stores.join(self.count.to_string());
         shell::remove(&self.state)?;
-        fs::create_dir_all(&self.stores).with_context(|| self.stores.display().to_string())
+        fs::create_dir_all(&self.stores).with_context(|| self.stores.display().to_string())?;
+        shell::run(&mut Command::new("sync"), &self.log, self.limit)
     }
 
     /// Removes all its stores.

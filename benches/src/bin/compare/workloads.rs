@@ -116,20 +116,27 @@ pub fn all(registry: &Registry) -> Vec<Workload> {
 }
 
 impl Workload {
-    /// Writes the context anew; the same bytes each time.
+    /// Its context. The files are written once, and stay: for minutes after many were deleted, ext4 is slow to make new
+    /// ones.
     pub fn write(&self, dir: &Path) -> Result<PathBuf> {
-        let context = dir.join("context");
-        shell::remove(&context)?;
-        fs::create_dir_all(&context).with_context(|| context.display().to_string())?;
+        let name = self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let context = dir.join("contexts").join(name);
+        if !context.exists() {
+            let unfinished = context.with_extension("unfinished");
+            shell::remove(&unfinished)?;
+            fs::create_dir_all(&unfinished).with_context(|| unfinished.display().to_string())?;
+            let mut text = Text::new(7);
+            match self.files {
+                Files::Nothing => {}
+                Files::Small(count) => write_small_files(&unfinished.join("files"), count, &mut text)?,
+                Files::One(size) => text.write(&unfinished.join("file"), size)?,
+            }
+            fs::rename(&unfinished, &context).with_context(|| context.display().to_string())?;
+        }
+        // The registry is another one each time.
         let containerfile = context.join("Dockerfile");
         fs::write(&containerfile, &self.containerfile)
             .with_context(|| containerfile.display().to_string())?;
-        let mut text = Text::new(7);
-        match self.files {
-            Files::Nothing => {}
-            Files::Small(count) => write_small_files(&context.join("files"), count, &mut text)?,
-            Files::One(size) => text.write(&context.join("file"), size)?,
-        }
         Ok(context)
     }
 }
