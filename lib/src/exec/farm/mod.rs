@@ -9,7 +9,7 @@
 //! - `make`: a Tree to a directory
 //! - `owners`: [`Owners`], what the disk does not say of a file
 //! - `touched`, `changes`: which paths a run has touched, and the layer that follows from those alone
-//! - `mounts`: [`Mounts`], what is mounted where; `setup`: the mounts of a run
+//! - `mounts`: [`Mounts`], what is mounted where; `setup`: the mounts of a run; `points`: what they are on
 //! - `terminals`: pseudo terminals
 //! - `kept`: directories that outlive a run
 //! - `paths`: names as such; `resolve`: names to files; `bounds`: how far they may lead; `process`, `maps`: names in `/proc`; `directories`: those that were used lately
@@ -31,6 +31,7 @@ mod maps;
 mod mounts;
 mod owners;
 mod paths;
+mod points;
 mod process;
 mod resolve;
 mod setup;

@@ -41,7 +41,7 @@ use super::{
     directories::{Directories, Directory},
     mounts::{Kind, Mount, MountId, Mounts, Node},
     owners::{Meta, key},
-    setup::Undo,
+    points::Undo,
     touched::Extent,
 };
 use crate::exec::supervised::{Family, Process, Who};
