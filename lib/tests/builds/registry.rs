@@ -128,6 +128,25 @@ fn there_and_back() {
     );
 }
 
+/// However many stages are built on a name, it stands for one image: the registry is asked once.
+#[test]
+fn stages_of_one_build_have_the_same_base() {
+    let (remote, room) = (Remote::new(), room());
+    room.write("f", "f\n");
+    let base = remote.name("base:1");
+    let stages: String = (0..5)
+        .map(|n| format!("FROM {base} AS s{n}\nCOPY f /f{n}\n"))
+        .collect();
+    let copies: String = (0..5).map(|n| format!("COPY --from=s{n} /f{n} /\n")).collect();
+    let text = format!("{stages}FROM {base}\n{copies}");
+    for build in [room.build(&text), room.build(&text).pull()] {
+        remote.registry.forget();
+        room.run(build).unwrap();
+        let (heads, gets) = (Kind::ManifestHead, Kind::ManifestGet);
+        assert_eq!(remote.registry.count(heads) + remote.registry.count(gets), 1);
+    }
+}
+
 /// Without a RUN, a build that does not look at the base's files never downloads its layers: they are mounted from
 /// the base's repository.
 #[test]
