@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn names_and_levels() {
         for (text, compression) in [
-            ("gzip", Compression::default()),
+            ("gzip", Compression::Gzip(1)),
             ("gzip:9", Compression::Gzip(9)),
             ("zstd", Compression::Zstd(3)),
             ("zstd:19", Compression::Zstd(19)),

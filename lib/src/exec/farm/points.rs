@@ -22,7 +22,7 @@ use super::{
     touched::Extent,
     view::{Asker, View},
 };
-use crate::exec::supervised::Who;
+use crate::exec::supervised::{Family, Who};
 
 /// What has to be undone after a run.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Setup<'_> {
     /// What a path leads to, with the directory that it is in. What is missing is made; what a mount would only hide from
     /// those who go by name is put aside.
     pub fn find_or_make(&mut self, path: &Path, shape: Shape) -> Result<(Node, Node), Errno> {
-        let (root, family) = (self.view.root().clone(), std::mem::take(&mut self.family));
+        let (root, family) = (self.view.root().clone(), Family::default());
         let asker = Asker {
             who: Who::new(0, 0, &[]).into(),
             root: root.clone(),

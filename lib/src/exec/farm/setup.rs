@@ -21,7 +21,7 @@ use super::{
     touched::Extent,
     view::View,
 };
-use crate::exec::{Mount, MountKind, Network, RunSpec, supervised::Family};
+use crate::exec::{Mount, MountKind, Network, RunSpec};
 
 /// Devices of this machine that a run sees. Terminals are not among them: they would be rbuild's.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
@@ -54,7 +54,6 @@ const MASKED: [&str; 10] = [
 /// The mounts of a run under way to be made.
 pub(super) struct Setup<'v> {
     pub view: &'v mut View,
-    pub family: Family,
 }
 
 /// A failure, with what was tried.
@@ -72,10 +71,7 @@ impl View {
     /// What could not be done, and why.
     pub fn mount_all(&mut self, spec: &RunSpec) -> Result<(), (String, io::Error)> {
         self.network = spec.network == Network::Host;
-        let mut setup = Setup {
-            view: self,
-            family: Family::default(),
-        };
+        let mut setup = Setup { view: self };
         setup.devices()?;
         setup.system()?;
         setup.processes()?;

@@ -115,8 +115,8 @@ struct Kept {
     memories: HashMap<i32, Arc<Memory>>,
 }
 
-/// More of each are not kept open.
-const MOST_KEPT: usize = 64;
+/// More of each are not kept open: several runs share what one process may open.
+const MOST_KEPT: usize = 32;
 
 impl Family {
     /// The process that a thread belongs to.
